@@ -1,0 +1,1 @@
+//! Benchmarks of Souk, and the invariants that are checked after each.

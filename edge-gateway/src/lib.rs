@@ -1,0 +1,1 @@
+//! The edge: the only thing that browsers and phones can reach.

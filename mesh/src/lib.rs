@@ -1,0 +1,1 @@
+//! What every service stands on: server and client stacks, identity, config, telemetry, embedded store and event bus.

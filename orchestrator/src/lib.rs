@@ -1,0 +1,1 @@
+//! The durable-execution engine and the workflows that it drives.

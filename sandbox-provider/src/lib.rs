@@ -1,0 +1,1 @@
+//! A sandbox payment provider: its own process, ledger and faults, spoken to over HTTP.

@@ -1,0 +1,1 @@
+//! Carts: kept for seven days since last activity, priced by the catalog.

@@ -1,0 +1,1 @@
+//! Orders: the versioned record that arbitrates cancel, ship and deliver.

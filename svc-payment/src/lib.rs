@@ -1,0 +1,1 @@
+//! Payments: the only code that knows the payment provider.

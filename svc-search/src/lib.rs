@@ -1,0 +1,1 @@
+//! Search: full text, typo-tolerant, filtered, fed by product events.
