@@ -1,2 +1,30 @@
-//! `cargo xtask test`.
-fn main() {}
+//! `cargo xtask test`: every check of the project, in the order in which they fail fastest.
+//!
+//! `cargo xtask test` runs all steps; `cargo xtask test STEP…` runs the named ones; `cargo xtask tools`
+//! installs what the steps need and says where. A step whose tool cannot be had is skipped loudly, and is
+//! a failure when `CI=true`.
+
+mod steps;
+mod tools;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.split_first() {
+        Some((command, names)) if command == "test" => steps::run(names),
+        Some((command, [])) if command == "tools" => tools::install_all().map(|()| true),
+        _ => {
+            eprintln!("usage: cargo xtask test [{}]\n       cargo xtask tools", steps::names());
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The steps of `cargo xtask test`, and the loop that runs, times and sums them up.
+
+use std::ffi::OsString;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::tools::{self, Tool};
+
+/// One check: its name, the tools without which it cannot run, and the commands that are the check.
+struct Step {
+    name: &'static str,
+    why: &'static str,
+    tools: &'static [Tool],
+    commands: &'static [&'static [&'static str]],
+}
+
+const STEPS: &[Step] = &[
+    Step {
+        name: "format",
+        why: "one layout, no debate",
+        tools: &[],
+        commands: &[&["cargo", "fmt", "--all", "--check"]],
+    },
+    Step {
+        name: "contract",
+        why: "the protos follow buf's STANDARD rules",
+        tools: &[Tool::Buf],
+        commands: &[&["buf", "lint", "proto"]],
+    },
+    Step {
+        name: "lint",
+        why: "clippy and rustc warnings are errors",
+        tools: &[],
+        commands: &[&[
+            "cargo",
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ]],
+    },
+    Step {
+        name: "crates",
+        why: "each crate's own tests, documentation examples included",
+        tools: &[],
+        commands: &[&["cargo", "test", "--workspace", "--exclude", "souk", "--locked"]],
+    },
+    Step {
+        name: "shop",
+        why: "the real binary: kills under load, grpcurl, the browser",
+        tools: &[Tool::Grpcurl, Tool::Chromium, Tool::Playwright],
+        commands: &[&["cargo", "test", "--package", "souk", "--locked"]],
+    },
+];
+
+/// The names of all steps, for the usage line.
+pub fn names() -> String {
+    STEPS.iter().map(|step| step.name).collect::<Vec<_>>().join("|")
+}
+
+/// What became of a step.
+enum Outcome {
+    Passed,
+    Failed,
+    Skipped,
+}
+
+/// Runs the named steps (all when none is named). `Ok(false)` when one failed.
+pub fn run(wanted: &[String]) -> Result<bool> {
+    if let Some(unknown) = wanted.iter().find(|name| STEPS.iter().all(|step| step.name != **name)) {
+        bail!("no step is called {unknown:?}; there are {}", names());
+    }
+    let chosen = STEPS
+        .iter()
+        .filter(|step| wanted.is_empty() || wanted.iter().any(|name| name == step.name));
+    let mut report = Vec::new();
+    for step in chosen {
+        println!("\n=== {}: {}", step.name, step.why);
+        let started = Instant::now();
+        let outcome = run_step(step)?;
+        let failed = matches!(outcome, Outcome::Failed);
+        report.push((step.name, outcome, started.elapsed()));
+        if failed {
+            break;
+        }
+    }
+    println!();
+    for (name, outcome, took) in &report {
+        let word = match outcome {
+            Outcome::Passed => "passed",
+            Outcome::Failed => "FAILED",
+            Outcome::Skipped => "SKIPPED",
+        };
+        println!("{name:<10} {word:<8} {:>6.1} s", took.as_secs_f64());
+    }
+    let count = |wanted: fn(&Outcome) -> bool| report.iter().filter(|(_, o, _)| wanted(o)).count();
+    let failed = count(|outcome| matches!(outcome, Outcome::Failed));
+    println!(
+        "{} passed, {failed} failed, {} skipped",
+        count(|outcome| matches!(outcome, Outcome::Passed)),
+        count(|outcome| matches!(outcome, Outcome::Skipped)),
+    );
+    Ok(failed == 0)
+}
+
+fn run_step(step: &Step) -> Result<Outcome> {
+    for tool in step.tools {
+        if let Err(error) = tools::ensure(*tool) {
+            eprintln!("!!! {}: {tool:?} cannot be had: {error:#}", step.name);
+            if tools::under_ci() {
+                return Ok(Outcome::Failed);
+            }
+            eprintln!("!!! {} IS SKIPPED (with CI=true this is a failure)", step.name);
+            return Ok(Outcome::Skipped);
+        }
+    }
+    for command in step.commands {
+        let (program, arguments) = command.split_first().context("a step has a program")?;
+        let status = Command::new(program)
+            .args(arguments)
+            .envs(environment())
+            .current_dir(tools::root())
+            .status()
+            .with_context(|| format!("starting {program}"))?;
+        if !status.success() {
+            eprintln!("!!! {} failed: {} ({status})", step.name, command.join(" "));
+            return Ok(Outcome::Failed);
+        }
+    }
+    Ok(Outcome::Passed)
+}
+
+/// The installed tools come first on the path, and Node finds the installed packages.
+fn environment() -> Vec<(&'static str, OsString)> {
+    let mut folders = vec![tools::binaries(), tools::node_modules().join(".bin")];
+    folders.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    let path = std::env::join_paths(folders).unwrap_or_default();
+    vec![("PATH", path), ("NODE_PATH", tools::node_modules().into_os_string())]
+}

@@ -1,0 +1,104 @@
+//! The programs that the checks need beside Rust: installed under `target/tools`, from the package
+//! registries, by name and version.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// A program that a step cannot do without.
+#[derive(Clone, Copy, Debug)]
+pub enum Tool {
+    /// The linter of the protos, from npm.
+    Buf,
+    /// The gRPC client of internal teams, from the Go module proxy.
+    Grpcurl,
+    /// The browser, from Debian.
+    Chromium,
+    /// What drives the browser, from npm.
+    Playwright,
+}
+
+const BUF: &str = "@bufbuild/buf@1.75.0";
+const PLAYWRIGHT: &str = "playwright-core@1.65.0";
+const GRPCURL: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4";
+
+/// The workspace's folder.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
+}
+
+/// Where Go programs are installed.
+pub fn binaries() -> PathBuf {
+    root().join("target/tools/bin")
+}
+
+/// Where npm packages are installed.
+pub fn node_modules() -> PathBuf {
+    root().join("target/tools/npm/node_modules")
+}
+
+/// Whether a missing tool is a failure rather than a skip.
+pub fn under_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true")
+}
+
+/// Installs every tool.
+pub fn install_all() -> Result<()> {
+    for tool in [Tool::Buf, Tool::Grpcurl, Tool::Chromium, Tool::Playwright] {
+        ensure(tool)?;
+        println!("{tool:?}: ready");
+    }
+    println!("programs: {}\nnpm: {}", binaries().display(), node_modules().display());
+    Ok(())
+}
+
+/// Makes sure that `tool` is there, installing it where it is not.
+pub fn ensure(tool: Tool) -> Result<()> {
+    match tool {
+        Tool::Buf => npm(BUF, ".bin/buf"),
+        Tool::Playwright => npm(PLAYWRIGHT, "playwright-core/package.json"),
+        Tool::Grpcurl => go(GRPCURL, "grpcurl"),
+        Tool::Chromium => apt("chromium", "/usr/bin/chromium"),
+    }
+}
+
+fn npm(package: &str, proof: &str) -> Result<()> {
+    if node_modules().join(proof).exists() {
+        return Ok(());
+    }
+    let prefix = root().join("target/tools/npm");
+    std::fs::create_dir_all(&prefix).with_context(|| format!("creating {}", prefix.display()))?;
+    run(Command::new("npm")
+        .args(["install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix"])
+        .arg(&prefix)
+        .arg(package))
+}
+
+fn go(package: &str, program: &str) -> Result<()> {
+    if binaries().join(program).exists() {
+        return Ok(());
+    }
+    run(Command::new("go").args(["install", package]).env("GOBIN", binaries()))
+}
+
+fn apt(package: &str, proof: &str) -> Result<()> {
+    if Path::new(proof).exists() {
+        return Ok(());
+    }
+    run(Command::new("apt-get").args(["update", "--quiet", "--quiet"]))?;
+    run(Command::new("apt-get")
+        .args(["install", "--yes", "--no-install-recommends", "--quiet", "--quiet", package])
+        .env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let shown = format!("{command:?}");
+    println!("installing: {shown}");
+    let status =
+        command.stdin(Stdio::null()).status().with_context(|| format!("starting {shown}"))?;
+    if !status.success() {
+        bail!("{shown} ended with {status}");
+    }
+    Ok(())
+}
