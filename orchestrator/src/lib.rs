@@ -1,1 +1,3 @@
 //! The durable-execution engine and the workflows that it drives.
+
+pub mod engine;

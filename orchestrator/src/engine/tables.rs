@@ -1,0 +1,127 @@
+//! The keyed tables: what the log is drained into, and where idle and closed runs live.
+//!
+//! # The rules, which every implementation keeps
+//!
+//! 1. [`Tables::apply`] is atomic: all changes and the cursor become visible together, and survive a crash together or
+//!    not at all. It need not be durable when it returns; steps survive in the order in which they were applied.
+//! 2. [`Tables::sync`] returns when everything applied before it survives the loss of power. Only then is the log trimmed.
+//! 3. Applying a step again (after a crash that lost its acknowledgement) changes nothing: rows are replaced by equal
+//!    rows, chunks by equal chunks.
+//! 4. Reads see every step that was applied before they began.
+
+use async_trait::async_trait;
+
+use super::ids::RunId;
+use super::row::{Cursor, HistoryChunk, RunRow, RunState, TimerRow};
+
+/// Why the tables could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store does not answer, or answers with an error of its own.
+    #[error("the tables' store failed: {0}")]
+    Store(String),
+    /// A row cannot be read back as it was written.
+    #[error("the tables are damaged at {place}: {what}")]
+    Damaged {
+        /// Table and key.
+        place: String,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+/// What one drain step changes of one run.
+#[derive(Clone, Debug)]
+pub struct RunChange {
+    /// The run's row after the change. Found by run id, by workflow id, in the list of its time (run ids are
+    /// ordered by time), and in the scan of open runs while its state is open.
+    pub row: RunRow,
+    /// Whether the run was not in the tables before, so that its index entries are to be made.
+    pub is_new: bool,
+    /// The run's next events. A run that was never drained before it closed has its whole history here: with its row
+    /// that is all that a short run leaves.
+    pub chunk: Option<HistoryChunk>,
+    /// Timers to be found by their time from now on.
+    pub timers_set: Vec<TimerRow>,
+    /// Timers to be found no longer. They may never have been set in the tables.
+    pub timers_cleared: Vec<TimerRow>,
+}
+
+/// One atomic change of the tables.
+#[derive(Clone, Debug)]
+pub struct DrainStep {
+    /// How far the log is covered once this step is applied.
+    pub cursor: Cursor,
+    /// The changes, at most one for a run.
+    pub runs: Vec<RunChange>,
+}
+
+/// Which runs a list shows.
+#[derive(Clone, Debug, Default)]
+pub struct ListFilter {
+    /// Only those in this state.
+    pub state: Option<RunState>,
+    /// Only those of this type.
+    pub workflow_type: Option<String>,
+}
+
+impl ListFilter {
+    /// Whether the list shows this run.
+    pub fn matches(&self, row: &RunRow) -> bool {
+        self.state.is_none_or(|state| state == row.state())
+            && self.workflow_type.as_ref().is_none_or(|name| *name == row.workflow_type)
+    }
+}
+
+/// The keyed tables. See the module for the rules.
+#[async_trait]
+pub trait Tables: Send + Sync + 'static {
+    /// How far the log has been drained; `None` in tables that were never written.
+    async fn cursor(&self) -> Result<Option<Cursor>, Error>;
+
+    /// Makes one atomic change.
+    async fn apply(&self, step: DrainStep) -> Result<(), Error>;
+
+    /// Waits until everything applied so far is durable.
+    async fn sync(&self) -> Result<(), Error>;
+
+    /// The newest run under a workflow id.
+    async fn run_by_workflow_id(&self, workflow_id: &str) -> Result<Option<RunRow>, Error>;
+
+    /// A run by its id.
+    async fn run(&self, run_id: RunId) -> Result<Option<RunRow>, Error>;
+
+    /// Chunks of a run's history in order, the first being the one that holds event `from_sequence`, until about
+    /// `limit_bytes` are gathered (at least one chunk, if there is one). Empty beyond the newest event.
+    async fn history(
+        &self,
+        run_id: RunId,
+        from_sequence: u64,
+        limit_bytes: usize,
+    ) -> Result<Vec<HistoryChunk>, Error>;
+
+    /// Timers due at or before `until_ms`, ordered by (time, run, command), those after `after` only, at most `limit`.
+    async fn timers(
+        &self,
+        until_ms: i64,
+        after: Option<&TimerRow>,
+        limit: usize,
+    ) -> Result<Vec<TimerRow>, Error>;
+
+    /// Open runs ordered by id, those after `after` only, at most `limit`; with `only_active` those for which
+    /// [`RunRow::is_active`] holds. An index answers this: a million idle runs must not be read to find ten active ones.
+    async fn open_runs(
+        &self,
+        only_active: bool,
+        after: Option<RunId>,
+        limit: usize,
+    ) -> Result<Vec<RunRow>, Error>;
+
+    /// Runs of any state, newest first, those older than `before` only, at most `limit`.
+    async fn list(
+        &self,
+        filter: &ListFilter,
+        before: Option<RunId>,
+        limit: usize,
+    ) -> Result<Vec<RunRow>, Error>;
+}
