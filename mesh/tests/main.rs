@@ -1,0 +1,3 @@
+//! Behaviour of the mesh through its public interfaces.
+
+mod store;
