@@ -1,3 +1,4 @@
 //! Behaviour of the mesh through its public interfaces.
 
 mod store;
+mod tables;
