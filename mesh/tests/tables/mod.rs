@@ -2,6 +2,7 @@
 
 mod idempotency;
 mod inbox;
+mod outbox;
 
 use souk_mesh::store::Store;
 
