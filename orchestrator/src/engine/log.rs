@@ -18,6 +18,9 @@
 //! 7. Damage (a torn or flipped slot that the store itself can detect) is [`Error::Damaged`], never a shorter log.
 //!    What was never acknowledged may be missing at the end.
 
+pub mod fjall;
+pub mod sim;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 

@@ -9,6 +9,9 @@
 //!    rows, chunks by equal chunks.
 //! 4. Reads see every step that was applied before they began.
 
+pub mod fjall;
+pub mod sim;
+
 use async_trait::async_trait;
 
 use super::ids::RunId;

@@ -1,0 +1,98 @@
+//! The tables on a simulated disk. See [`crate::engine::log::sim`].
+
+mod content;
+
+use async_trait::async_trait;
+
+pub(crate) use self::content::TableContent;
+
+use super::{DrainStep, Error, ListFilter, Tables};
+use crate::engine::ids::RunId;
+use crate::engine::log::sim::{Disk, Fault, Operation, Write};
+use crate::engine::row::{Cursor, HistoryChunk, RunRow, TimerRow};
+
+/// The tables form of a [`Disk`].
+pub struct SimTables {
+    disk: Disk,
+}
+
+impl SimTables {
+    /// The tables on a disk.
+    pub fn new(disk: &Disk) -> Self {
+        Self { disk: disk.clone() }
+    }
+
+    async fn look<T>(&self, read: impl FnOnce(&TableContent) -> T) -> T {
+        self.disk.alive().await;
+        self.disk.look(|content| read(&content.tables))
+    }
+}
+
+#[async_trait]
+impl Tables for SimTables {
+    async fn cursor(&self) -> Result<Option<Cursor>, Error> {
+        Ok(self.look(TableContent::cursor).await)
+    }
+
+    async fn apply(&self, step: DrainStep) -> Result<(), Error> {
+        let fault = self.disk.begin(Operation::Apply).await;
+        let written = self.disk.write(Write::Step(step), fault.as_ref()).await;
+        if fault == Some(Fault::CrashAfter) {
+            self.disk.die().await;
+        }
+        written.map_err(|refusal| Error::Store(refusal.to_string()))
+    }
+
+    async fn sync(&self) -> Result<(), Error> {
+        let fault = self.disk.begin(Operation::Sync).await;
+        if fault == Some(Fault::CrashDuring) {
+            self.disk.die().await;
+        }
+        let synced = self.disk.sync(fault.as_ref()).await;
+        synced.map_err(|refusal| Error::Store(refusal.to_string()))
+    }
+
+    async fn run_by_workflow_id(&self, workflow_id: &str) -> Result<Option<RunRow>, Error> {
+        Ok(self.look(|tables| tables.run_by_workflow_id(workflow_id)).await)
+    }
+
+    async fn run(&self, run_id: RunId) -> Result<Option<RunRow>, Error> {
+        Ok(self.look(|tables| tables.run(run_id)).await)
+    }
+
+    async fn history(
+        &self,
+        run_id: RunId,
+        from_sequence: u64,
+        limit_bytes: usize,
+    ) -> Result<Vec<HistoryChunk>, Error> {
+        Ok(self.look(|tables| tables.history(run_id, from_sequence, limit_bytes)).await)
+    }
+
+    async fn timers(
+        &self,
+        until_ms: i64,
+        after: Option<&TimerRow>,
+        limit: usize,
+    ) -> Result<Vec<TimerRow>, Error> {
+        Ok(self.look(|tables| tables.timers(until_ms, after, limit)).await)
+    }
+
+    async fn open_runs(
+        &self,
+        only_active: bool,
+        after: Option<RunId>,
+        limit: usize,
+    ) -> Result<Vec<RunRow>, Error> {
+        Ok(self.look(|tables| tables.open_runs(only_active, after, limit)).await)
+    }
+
+    async fn list(
+        &self,
+        filter: &ListFilter,
+        before: Option<RunId>,
+        limit: usize,
+    ) -> Result<Vec<RunRow>, Error> {
+        Ok(self.look(|tables| tables.list(filter, before, limit)).await)
+    }
+}

@@ -1,0 +1,132 @@
+//! What the simulated tables hold: plain ordered maps, as simple as the rules can be written down.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
+
+use crate::engine::ids::RunId;
+use crate::engine::row::{Cursor, HistoryChunk, RunRow, TimerRow};
+use crate::engine::tables::{DrainStep, ListFilter};
+
+/// A timer in the order in which timers are read.
+type TimerKey = (i64, RunId, u64);
+
+/// All tables.
+#[derive(Clone, Default)]
+pub(crate) struct TableContent {
+    cursor: Option<Cursor>,
+    runs: BTreeMap<RunId, RunRow>,
+    workflow_ids: HashMap<String, RunId>,
+    chunks: BTreeMap<(RunId, u64), HistoryChunk>,
+    timers: BTreeSet<TimerKey>,
+}
+
+impl TableContent {
+    /// Makes one change.
+    pub(crate) fn apply(&mut self, step: &DrainStep) {
+        let mut newest_runs: HashMap<&str, RunId> = HashMap::new();
+        for change in &step.runs {
+            let run_id = change.row.id();
+            if change.is_new {
+                let newest = newest_runs.entry(&change.row.workflow_id).or_insert(run_id);
+                *newest = run_id.max(*newest);
+            }
+            if let Some(chunk) = &change.chunk {
+                self.chunks.insert((run_id, chunk.first_sequence), chunk.clone());
+            }
+            self.timers.extend(change.timers_set.iter().map(timer_key));
+            for timer in &change.timers_cleared {
+                self.timers.remove(&timer_key(timer));
+            }
+            self.runs.insert(run_id, change.row.clone());
+        }
+        for (workflow_id, run_id) in newest_runs {
+            self.workflow_ids.insert(workflow_id.to_owned(), run_id);
+        }
+        self.cursor = Some(step.cursor);
+    }
+
+    pub(crate) fn cursor(&self) -> Option<Cursor> {
+        self.cursor
+    }
+
+    pub(crate) fn run(&self, run_id: RunId) -> Option<RunRow> {
+        self.runs.get(&run_id).cloned()
+    }
+
+    pub(crate) fn run_by_workflow_id(&self, workflow_id: &str) -> Option<RunRow> {
+        self.run(*self.workflow_ids.get(workflow_id)?)
+    }
+
+    pub(crate) fn history(
+        &self,
+        run_id: RunId,
+        from_sequence: u64,
+        limit_bytes: usize,
+    ) -> Vec<HistoryChunk> {
+        let mut chunks = Vec::new();
+        let mut gathered = 0;
+        for chunk in self.chunks.range((run_id, 0)..=(run_id, u64::MAX)).map(|(_, chunk)| chunk) {
+            if chunk.first_sequence + u64::from(chunk.count) <= from_sequence {
+                continue;
+            }
+            gathered += chunk.bytes.len();
+            chunks.push(chunk.clone());
+            if gathered >= limit_bytes {
+                break;
+            }
+        }
+        chunks
+    }
+
+    pub(crate) fn timers(
+        &self,
+        until_ms: i64,
+        after: Option<&TimerRow>,
+        limit: usize,
+    ) -> Vec<TimerRow> {
+        self.timers
+            .iter()
+            .skip_while(|key| after.is_some_and(|after| **key <= timer_key(after)))
+            .take_while(|(fire_at_ms, _, _)| *fire_at_ms <= until_ms)
+            .take(limit)
+            .map(|&(fire_at_ms, run_id, command)| TimerRow { fire_at_ms, run_id, command })
+            .collect()
+    }
+
+    pub(crate) fn open_runs(
+        &self,
+        only_active: bool,
+        after: Option<RunId>,
+        limit: usize,
+    ) -> Vec<RunRow> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.runs
+            .range((start, Bound::Unbounded))
+            .map(|(_, row)| row)
+            .filter(|row| !row.state().is_closed() && (row.is_active() || !only_active))
+            .take(limit)
+            .cloned()
+            .collect()
+    }
+
+    pub(crate) fn list(
+        &self,
+        filter: &ListFilter,
+        before: Option<RunId>,
+        limit: usize,
+    ) -> Vec<RunRow> {
+        let end = before.map_or(Bound::Unbounded, Bound::Excluded);
+        self.runs
+            .range((Bound::Unbounded, end))
+            .rev()
+            .map(|(_, row)| row)
+            .filter(|row| filter.matches(row))
+            .take(limit)
+            .cloned()
+            .collect()
+    }
+}
+
+fn timer_key(timer: &TimerRow) -> TimerKey {
+    (timer.fire_at_ms, timer.run_id, timer.command)
+}
