@@ -1,8 +1,19 @@
 //! What every service stands on: server and client stacks, identity, config, telemetry, embedded store and event bus.
 
+pub mod client;
+pub mod clock;
+pub mod context;
+pub mod error;
 pub mod idempotency;
+pub mod identity;
 pub mod inbox;
 mod mesh_tables;
+pub mod money;
 pub mod outbox;
+pub mod panic;
+pub mod platform;
+pub mod server;
 pub mod store;
+pub mod tasks;
+pub mod telemetry;
 pub mod testing;

@@ -1,0 +1,11 @@
+//! The one client stack: names of services become channels, in this process or over sockets, and nothing above
+//! knows which.
+
+mod channel;
+mod directory;
+mod outgoing;
+mod remote;
+
+pub use channel::{Channel, ChannelFuture};
+pub use directory::Directory;
+pub(crate) use outgoing::InProcess;
