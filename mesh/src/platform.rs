@@ -71,8 +71,7 @@ impl Platform {
         make_folder(data)?;
         let keys = Arc::new(Keys::load_or_create(&data.join(KEYS_FOLDER))?);
         let tasks = Tasks::new();
-        let stack =
-            ServerStack::new(Arc::clone(&keys), Arc::clone(&clock), tasks.token(), limits);
+        let stack = ServerStack::new(Arc::clone(&keys), Arc::clone(&clock), tasks.token(), limits);
         let directory = Directory::new(stack, Arc::clone(&keys), Arc::clone(&clock));
         let locks = Arc::new(Mutex::new(HashMap::new()));
         Ok(Self { clock, directory, keys, tasks, data: data.to_owned(), locks })

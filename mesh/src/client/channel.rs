@@ -55,11 +55,9 @@ impl Service<Request<Body>> for Channel {
             }
             Some(Target::Remote(channel)) => {
                 match outgoing::attach_remote(&mut request, self.identity.as_deref()) {
-                    Ok(()) => Kind::Remote(Box::pin(remote::call(
-                        self.slot.service,
-                        channel,
-                        request,
-                    ))),
+                    Ok(()) => {
+                        Kind::Remote(Box::pin(remote::call(self.slot.service, channel, request)))
+                    }
                     Err(status) => Kind::Failed(Some(status)),
                 }
             }
@@ -88,9 +86,7 @@ impl Future for ChannelFuture {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
         match &mut self.0 {
-            Kind::Local(future) => {
-                future.as_mut().poll(cx).map(|Ok(response)| Ok(response))
-            }
+            Kind::Local(future) => future.as_mut().poll(cx).map(|Ok(response)| Ok(response)),
             Kind::Remote(future) => future.as_mut().poll(cx),
             Kind::Failed(status) => {
                 Poll::Ready(Err(status.take().expect("not polled after it was ready")))

@@ -123,9 +123,10 @@ pub(super) fn attach_remote<B>(
 /// The running call's context, or a new trace; an explicit `grpc-timeout` shortens the deadline.
 fn outgoing_context(headers: &HeaderMap) -> CallContext {
     let current = CallContext::current();
-    let trace = telemetry::current_trace()
-        .or(current.map(|context| context.trace))
-        .unwrap_or_else(|| telemetry::trace_of_headers(headers).unwrap_or_else(TraceContext::new_root));
+    let trace =
+        telemetry::current_trace().or(current.map(|context| context.trace)).unwrap_or_else(|| {
+            telemetry::trace_of_headers(headers).unwrap_or_else(TraceContext::new_root)
+        });
     let asked = deadline::of_headers(headers).map(|left| Instant::now() + left);
     let deadline = match (current.and_then(|context| context.deadline), asked) {
         (Some(outer), Some(asked)) => Some(outer.min(asked)),

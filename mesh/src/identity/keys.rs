@@ -9,8 +9,8 @@ use ring::hmac;
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
-use super::token::{TokenSigner, TokenVerifier};
 use super::Error;
+use super::token::{TokenSigner, TokenVerifier};
 
 /// The name of the key's file in its folder.
 const KEY_FILE: &str = "ed25519.pk8";
@@ -97,15 +97,13 @@ fn read_private(path: &Path) -> Result<Option<Vec<u8>>, Error> {
 fn create_private(folder: &Path, path: &Path, pkcs8: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let draft = folder.join(format!(".{KEY_FILE}.{}", uuid::Uuid::new_v4()));
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&draft)?;
-    let linked = file
-        .write_all(pkcs8)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| match fs::hard_link(&draft, path) {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&draft)?;
+    let linked = file.write_all(pkcs8).and_then(|()| file.sync_all()).and_then(|()| {
+        match fs::hard_link(&draft, path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             other => other,
-        });
+        }
+    });
     fs::remove_file(&draft)?;
     linked?;
     File::open(folder)?.sync_all()

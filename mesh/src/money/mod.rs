@@ -164,10 +164,7 @@ mod tests {
         ] {
             assert_eq!(money.to_string(), text);
         }
-        assert_eq!(
-            Money::new(i64::MIN, Currency::EUR).to_string(),
-            "EUR -92233720368547758.08"
-        );
+        assert_eq!(Money::new(i64::MIN, Currency::EUR).to_string(), "EUR -92233720368547758.08");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Between minor units and the units and nanos of `google.type.Money`.
 
+use souk_proto::google::r#type::Money as WireMoney;
+
 use super::{Currency, Error, Money};
 
 /// `google.type.Money.nanos` counts billionths of the major unit.
@@ -37,6 +39,29 @@ impl Money {
     }
 }
 
+impl TryFrom<&WireMoney> for Money {
+    type Error = Error;
+
+    fn try_from(wire: &WireMoney) -> Result<Self, Error> {
+        Self::from_units(&wire.currency_code, wire.units, wire.nanos)
+    }
+}
+
+impl TryFrom<WireMoney> for Money {
+    type Error = Error;
+
+    fn try_from(wire: WireMoney) -> Result<Self, Error> {
+        Self::try_from(&wire)
+    }
+}
+
+impl From<Money> for WireMoney {
+    fn from(money: Money) -> Self {
+        let (units, nanos) = money.to_units();
+        Self { currency_code: money.currency.code().to_owned(), units, nanos }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,9 +76,9 @@ mod tests {
         #[test]
         fn every_amount_survives_the_wire(minor in any::<i64>(), currency in currencies()) {
             let money = Money::new(minor, currency);
-            let (units, nanos) = money.to_units();
-            prop_assert!(units.signum() * i64::from(nanos.signum()) >= 0, "signs differ");
-            prop_assert_eq!(Money::from_units(currency.code(), units, nanos), Ok(money));
+            let wire = WireMoney::from(money);
+            prop_assert!(wire.units.signum() * i64::from(wire.nanos.signum()) >= 0, "signs differ");
+            prop_assert_eq!(Money::try_from(wire), Ok(money));
         }
 
         #[test]
@@ -84,6 +109,9 @@ mod tests {
         assert_eq!(Money::from_units("EUR", 0, 1_000_000_000), Err(Error::MalformedNanos));
         assert_eq!(Money::from_units("EUR", i64::MAX, 0), Err(Error::Overflow));
         assert!(matches!(Money::from_units("EURO", 1, 0), Err(Error::UnknownCurrency(_))));
-        assert_eq!(Money::from_units("JPY", 0, 500_000_000), Err(Error::FractionTooFine(Currency::JPY)));
+        assert_eq!(
+            Money::from_units("JPY", 0, 500_000_000),
+            Err(Error::FractionTooFine(Currency::JPY))
+        );
     }
 }

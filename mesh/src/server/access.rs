@@ -4,7 +4,7 @@ use tonic::{Code, Status};
 
 use super::method::Method;
 use crate::error;
-use crate::identity::{Caller, Role, Roles};
+use crate::identity::{Caller, Roles};
 
 /// Who may call a method. Any one of them is enough, and none includes another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,7 @@ pub(super) fn check(method: &Method, caller: &Caller) -> Result<(), Status> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::Role;
     use uuid::Uuid;
 
     fn reason(access: Access, caller: &Caller) -> Option<String> {

@@ -37,7 +37,8 @@ pub(super) struct Admission {
 
 impl Admission {
     pub(super) fn new(limits: Limits) -> Self {
-        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
+        let semaphore =
+            |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
         Self { calls: semaphore(limits.max_calls), streams: semaphore(limits.max_streams) }
     }
 

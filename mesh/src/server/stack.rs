@@ -105,7 +105,7 @@ impl Service<Request<Body>> for Stacked {
         let deadline = deadline::of_call(method, request.headers(), carried);
         let context = CallContext { trace, deadline };
         let observed = Observed::begin(method);
-        let stacked = self.clone();
+        let mut stacked = self.clone();
         let scoped_span = span.clone();
         let work = context.scope(async move {
             let (response, permit) = match stacked.admit(method, in_process, &mut request) {
@@ -130,15 +130,14 @@ impl Stacked {
     ) -> Result<OwnedSemaphorePermit, Status> {
         let permit = self.admission.enter(method)?;
         let (verifier, clock) = (&self.shared.keys.verifier, self.shared.clock.as_ref());
-        let caller =
-            authenticate::caller(request.headers(), in_process.as_ref(), verifier, clock)?;
+        let caller = authenticate::caller(request.headers(), in_process.as_ref(), verifier, clock)?;
         access::check(method, &caller)?;
         request.extensions_mut().insert(caller);
         Ok(permit)
     }
 
     /// Runs the handler, for as long as its caller waits.
-    async fn serve(mut self, request: Request<Body>, deadline: Option<Instant>) -> Response<Body> {
+    async fn serve(&mut self, request: Request<Body>, deadline: Option<Instant>) -> Response<Body> {
         if deadline.is_some_and(|at| at <= Instant::now()) {
             return deadline::exceeded().into_http();
         }

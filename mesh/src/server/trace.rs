@@ -14,9 +14,8 @@ pub(super) fn begin(
     headers: &HeaderMap,
     in_process: Option<&InProcess>,
 ) -> (TraceContext, Span) {
-    let parent = in_process
-        .map(|call| call.context.trace)
-        .or_else(|| telemetry::trace_of_headers(headers));
+    let parent =
+        in_process.map(|call| call.context.trace).or_else(|| telemetry::trace_of_headers(headers));
     if !telemetry::exporting() {
         return (parent.map_or_else(TraceContext::new_root, TraceContext::child), Span::none());
     }

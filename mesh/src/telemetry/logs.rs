@@ -147,8 +147,10 @@ mod tests {
     /// What is logged through `format`, inside the call of `trace`.
     fn logged<F>(format: F, trace: TraceContext) -> String
     where
-        F: FormatEvent<tracing_subscriber::Registry, tracing_subscriber::fmt::format::DefaultFields>
-            + Send
+        F: FormatEvent<
+                tracing_subscriber::Registry,
+                tracing_subscriber::fmt::format::DefaultFields,
+            > + Send
             + Sync
             + 'static,
     {
