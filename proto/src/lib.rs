@@ -1,4 +1,4 @@
-//! The contract of Souk: every package, message and RPC, compiled from souk/<service>/v1/*.proto.
+//! The contract of Souk: every package, message and RPC, compiled from `souk/<service>/v1/*.proto`.
 //!
 //! `souk_proto::catalog::v1` is the package souk.catalog.v1, and so on; clients and servers are in
 //! `…::v1::catalog_service_client` and `…_server`. What an RPC is not built for, a server leaves to
