@@ -1,1 +1,43 @@
-//! Accounts: registration, login with argon2id and signed tokens, addresses.
+//! Accounts: who the customers and the staff are, how they prove it, and where they live.
+//!
+//! Passwords are kept as argon2id hashes and checked in a bounded pool ([`password`]); a login is answered
+//! with a signed token that every service verifies by itself. E-mail addresses are unique without regard
+//! to case. `user.registered` leaves by outbox in the transaction that makes the account.
+
+mod addresses;
+pub mod config;
+pub mod domain;
+pub mod error;
+pub mod password;
+mod service;
+mod wire;
+pub mod store;
+
+use std::sync::Arc;
+
+use souk_mesh::{Platform, outbox};
+use souk_proto::user::v1::user_service_server::UserServiceServer;
+use tonic::service::Routes;
+
+pub use config::Config;
+pub use error::Error;
+
+/// The service's name in the directory, in logs and as its data folder.
+pub const NAME: &str = "user";
+
+/// Opens the store, starts the outbox relay and returns the service.
+///
+/// # Errors
+/// When the store cannot be opened, or the staff account that the configuration asks for cannot be made.
+pub async fn start(platform: &Platform, config: Config) -> Result<Routes, Error> {
+    let store = store::Sqlite::open(&platform.data_folder(NAME)?)?;
+    outbox::spawn_relay(store.inner(), Arc::clone(&platform.bus), &platform.tasks, NAME);
+    let service = service::Service::new(
+        Arc::new(store),
+        password::Passwords::new(config.hashes_at_once)?,
+        Arc::clone(&platform.keys),
+        Arc::clone(&platform.clock),
+        config.token_lifetime_ms,
+    );
+    Ok(Routes::new(UserServiceServer::new(service)))
+}

@@ -1,0 +1,82 @@
+//! Where accounts and address books are kept.
+
+mod sqlite;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+pub use sqlite::Sqlite;
+
+use crate::domain::{Address, AddressChange, User};
+use crate::error::Error;
+
+/// Names a mutation so that a repeat of it finds the first answer: who asked, and the id of the request.
+#[derive(Clone, Debug)]
+pub struct RequestKey {
+    /// The caller's scope; the same id of another caller is unrelated.
+    pub scope: String,
+    /// A UUID chosen by the caller.
+    pub request_id: String,
+    /// Of the parameters: a repeat with other ones is refused.
+    pub fingerprint: [u8; 32],
+}
+
+/// What became of a registration.
+#[derive(Clone, Debug)]
+pub enum Registered {
+    /// The account was made.
+    New(User),
+    /// An earlier request with the same id and parameters made this account.
+    Before(User),
+}
+
+/// A store of accounts. Every write is one transaction and durable when it returns.
+#[async_trait]
+pub trait UserStore: Send + Sync + 'static {
+    /// Keeps a new account and its `user.registered` event.
+    async fn register(
+        &self,
+        user: User,
+        password_hash: String,
+        key: Option<RequestKey>,
+    ) -> Result<Registered, Error>;
+
+    /// The account of this id.
+    async fn user(&self, user_id: Uuid) -> Result<Option<User>, Error>;
+
+    /// The account under this (canonical) e-mail address, and its password hash.
+    async fn credentials(&self, email: &str) -> Result<Option<(User, String)>, Error>;
+
+    /// Addresses of a user, oldest first, those after `after`, at most `limit`.
+    async fn addresses(
+        &self,
+        user_id: Uuid,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<Address>, Error>;
+
+    /// Keeps a new address; the first one becomes the default. A repeat returns the first one's address.
+    async fn create_address(
+        &self,
+        address: Address,
+        key: Option<RequestKey>,
+    ) -> Result<Address, Error>;
+
+    /// Changes an address; `version` is the one that the change is based on, `None` for any.
+    async fn update_address(
+        &self,
+        user_id: Uuid,
+        address_id: Uuid,
+        version: Option<u64>,
+        change: AddressChange,
+        now_ms: i64,
+    ) -> Result<Address, Error>;
+
+    /// Removes an address; one that is gone already is no error.
+    async fn delete_address(
+        &self,
+        user_id: Uuid,
+        address_id: Uuid,
+        version: Option<u64>,
+    ) -> Result<(), Error>;
+}
