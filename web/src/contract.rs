@@ -55,11 +55,11 @@ fn kind(kind: Kind) -> (&'static str, Option<String>) {
         Kind::Bytes => ("bytes", None),
         Kind::Bool => ("bool", None),
         Kind::Double => ("double", None),
+        Kind::Float => ("float", None),
         Kind::Int32 | Kind::Int64 | Kind::Uint32 | Kind::Uint64 => ("integer", None),
         Kind::Message(message) => ("message", Some(message.full_name().to_owned())),
         Kind::Enum(kind) => ("enum", Some(kind.full_name().to_owned())),
-        Kind::Float
-        | Kind::Sint32
+        Kind::Sint32
         | Kind::Sint64
         | Kind::Fixed32
         | Kind::Fixed64

@@ -31,6 +31,7 @@ const PAGES: &[Page] = &[
     Page { path: "/static/style.css", media_type: CSS, body: include_str!("../static/style.css") },
     Page { path: "/static/shop.js", media_type: JAVASCRIPT, body: include_str!("../static/shop.js") },
     Page { path: "/static/order.js", media_type: JAVASCRIPT, body: include_str!("../static/order.js") },
+    Page { path: "/static/money.js", media_type: JAVASCRIPT, body: include_str!("../static/money.js") },
     Page {
         path: "/static/protobuf.js",
         media_type: JAVASCRIPT,

@@ -53,6 +53,12 @@ export class Contract {
         tag(out, field.number, WIRE.FIXED64).push(...buffer);
         return;
       }
+      case "float": {
+        const buffer = new Uint8Array(4);
+        new DataView(buffer.buffer).setFloat32(0, value, true);
+        tag(out, field.number, WIRE.FIXED32).push(...buffer);
+        return;
+      }
       case "integer": return varint(tag(out, field.number, WIRE.VARINT), BigInt.asUintN(64, BigInt(value)));
       default: throw new Error(`cannot write a ${field.kind}`);
     }
@@ -111,6 +117,7 @@ export class Contract {
         return this.enums[field.type][number] ?? number;
       }
       case "double": return reader.double();
+      case "float": return reader.float();
       case "integer": {
         const number = BigInt.asIntN(64, reader.varint());
         return Number.isSafeInteger(Number(number)) ? Number(number) : number;
@@ -166,6 +173,11 @@ class Reader {
   double() {
     const part = this.#next(8);
     return new DataView(part.buffer, part.byteOffset, 8).getFloat64(0, true);
+  }
+
+  float() {
+    const part = this.#next(4);
+    return new DataView(part.buffer, part.byteOffset, 4).getFloat32(0, true);
   }
 
   #next(length) {
