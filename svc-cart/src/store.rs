@@ -1,0 +1,52 @@
+//! Where carts are kept.
+
+mod sqlite;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+pub use sqlite::Sqlite;
+
+use crate::domain::{Cart, Change};
+use crate::error::Error;
+
+/// Names a change so that a repeat of it changes nothing.
+#[derive(Clone, Debug)]
+pub struct RequestKey {
+    /// The caller's scope; the same id of another caller is unrelated.
+    pub scope: String,
+    /// The RPC.
+    pub method: &'static str,
+    /// A UUID chosen by the caller.
+    pub request_id: String,
+    /// Of the parameters: a repeat with other ones is refused.
+    pub fingerprint: [u8; 32],
+}
+
+/// A change, and when it is made.
+#[derive(Clone, Debug)]
+pub struct Edit {
+    /// Whose cart.
+    pub user_id: Uuid,
+    /// What to change.
+    pub change: Change,
+    /// Recognizes a repeat; `None` when the caller sent no request id.
+    pub key: Option<RequestKey>,
+    /// Unix milliseconds.
+    pub now_ms: i64,
+    /// How long the cart lives from now on, in milliseconds.
+    pub lifetime_ms: i64,
+}
+
+/// A store of carts. Every write is atomic per cart and durable when it returns.
+#[async_trait]
+pub trait CartStore: Send + Sync + 'static {
+    /// The user's cart at `now_ms`; an empty one where there is none.
+    async fn cart(&self, user_id: Uuid, now_ms: i64) -> Result<Cart, Error>;
+
+    /// Changes a cart and returns it as it is afterwards. A repeat changes nothing.
+    async fn edit(&self, edit: Edit) -> Result<Cart, Error>;
+
+    /// Forgets carts that died before `now_ms`, at most `limit`; says how many.
+    async fn sweep(&self, now_ms: i64, limit: usize) -> Result<usize, Error>;
+}
