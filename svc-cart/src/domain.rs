@@ -199,7 +199,8 @@ mod tests {
     fn a_product_that_was_taken_out_and_put_back_is_not_what_was_ordered() {
         let ordered = add(Cart::default(), 1, 2, 10);
         let version = ordered.version;
-        let emptied = ordered.apply(Change::Remove { item_id: id(101) }, 11, WEEK_MS).expect("legal");
+        let emptied =
+            ordered.apply(Change::Remove { item_id: id(101) }, 11, WEEK_MS).expect("legal");
         let again = add(emptied, 1, 2, 12);
         assert_eq!(pieces(&clear(again, version, &[(1, 2)], 13)), [(1, 2)]);
     }

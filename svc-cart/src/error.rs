@@ -57,11 +57,12 @@ impl From<Error> for Status {
             Error::Illegal(Illegal::TooManyPieces) => {
                 status(Code::FailedPrecondition, "TOO_MANY_PIECES", message)
             }
-            Error::Illegal(Illegal::NoSuchItem) => status(Code::NotFound, "ITEM_NOT_FOUND", message),
-            Error::UserRequired => invalid_argument(
-                "INVALID_FIELDS",
-                vec![FieldViolation::new("user_id", message)],
-            ),
+            Error::Illegal(Illegal::NoSuchItem) => {
+                status(Code::NotFound, "ITEM_NOT_FOUND", message)
+            }
+            Error::UserRequired => {
+                invalid_argument("INVALID_FIELDS", vec![FieldViolation::new("user_id", message)])
+            }
             Error::RequestIdReused => request_id_reused(),
             Error::Catalog(answer) => answer,
             Error::Price(_) | Error::Platform(_) => {

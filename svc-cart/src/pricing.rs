@@ -7,6 +7,7 @@ use souk_mesh::money::Money;
 use souk_proto::cart::v1 as proto;
 use souk_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
 use souk_proto::catalog::v1::{BatchGetProductsRequest, Product};
+use souk_proto::time::timestamp;
 use tonic::Code;
 use uuid::Uuid;
 
@@ -97,10 +98,7 @@ pub fn unpriced(user_id: Uuid, cart: &Cart) -> proto::Cart {
         items: items.collect(),
         total: None,
         version: cart.version,
-        expire_time: (cart.version > 0).then(|| prost_types::Timestamp {
-            seconds: cart.expires_at_ms.div_euclid(1000),
-            nanos: (cart.expires_at_ms.rem_euclid(1000) * 1_000_000) as i32,
-        }),
+        expire_time: (cart.version > 0).then(|| timestamp(cart.expires_at_ms)),
     }
 }
 

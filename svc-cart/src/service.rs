@@ -116,10 +116,10 @@ impl CartService for Service {
         let user_id = owner(&caller, &request.get_ref().user_id)?;
         let request = request.into_inner();
         let key = key(&caller, "ClearCart", &request.request_id, &request);
-        let lines = request.lines.iter().map(|line| Ordered {
-            product_id: uuid(&line.product_id),
-            quantity: line.quantity,
-        });
+        let lines = request
+            .lines
+            .iter()
+            .map(|line| Ordered { product_id: uuid(&line.product_id), quantity: line.quantity });
         let version = (request.cart_version > 0).then_some(request.cart_version);
         let change = Change::Clear { version, lines: lines.collect() };
         let cart = self.edit(user_id, change, key).await?;

@@ -153,7 +153,9 @@ fn change_of(request: UpdateAddressRequest) -> Result<AddressChange, Error> {
     for path in &paths {
         match path.as_str() {
             "label" => change.label = Some(label.clone()),
-            "postal" => change.postal = Some(postal.clone().unwrap_or_default()),
+            "postal" => {
+                change.postal = Some(postal.clone().ok_or(Error::PostalRequired)?);
+            }
             "is_default" => change.is_default = Some(is_default),
             unknown => return Err(Error::UnknownMaskPath(unknown.to_owned())),
         }

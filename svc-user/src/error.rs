@@ -31,6 +31,9 @@ pub enum Error {
     /// The update mask names a field that cannot be changed.
     #[error("{0:?} cannot be changed")]
     UnknownMaskPath(String),
+    /// The update mask names the address, and the request has none.
+    #[error("the update mask names it, so it must be set")]
+    PostalRequired,
     /// The page token is not one of ours, or of another list.
     #[error("the page token is not valid for this list")]
     BadPageToken,
@@ -76,6 +79,9 @@ impl From<Error> for Status {
                 "INVALID_FIELDS",
                 vec![FieldViolation::new("update_mask", message)],
             ),
+            Error::PostalRequired => {
+                invalid_argument("INVALID_FIELDS", vec![FieldViolation::new("postal", message)])
+            }
             Error::BadPageToken => invalid_argument(
                 "INVALID_PAGE_TOKEN",
                 vec![FieldViolation::new("page_token", message)],

@@ -10,8 +10,8 @@ pub mod domain;
 pub mod error;
 pub mod password;
 mod service;
-mod wire;
 pub mod store;
+mod wire;
 
 use std::sync::Arc;
 

@@ -47,7 +47,11 @@ impl Passwords {
     }
 
     /// Whether `password` is the one that `stored` was made from; `None` is nobody's hash and never matches.
-    pub async fn verify(&self, password: SecretString, stored: Option<String>) -> Result<bool, Error> {
+    pub async fn verify(
+        &self,
+        password: SecretString,
+        stored: Option<String>,
+    ) -> Result<bool, Error> {
         let decoy = Arc::clone(&self.decoy);
         self.in_turn(move || {
             let known = stored.is_some();

@@ -6,6 +6,7 @@ use secrecy::SecretString;
 use souk_mesh::clock::SharedClock;
 use souk_mesh::idempotency;
 use souk_mesh::identity::{Caller, Keys, Role};
+use souk_proto::time::timestamp;
 use souk_proto::user::v1::user_service_server::UserService;
 use souk_proto::user::v1::{
     CreateAddressRequest, CreateAddressResponse, DeleteAddressRequest, DeleteAddressResponse,
@@ -57,13 +58,22 @@ impl Service {
         let now_ms = self.clock.now_ms();
         let text = self
             .keys
-            .sign(&user.id.to_string(), roles.iter().copied().collect(), self.token_lifetime_ms, now_ms)
+            .sign(
+                &user.id.to_string(),
+                roles.iter().copied().collect(),
+                self.token_lifetime_ms,
+                now_ms,
+            )
             .map_err(|error| Error::Token(error.to_string()))?;
         Ok(Token { text, expires_at_ms: now_ms + self.token_lifetime_ms })
     }
 
     /// The account that `request` makes, or that an earlier one like it made.
-    async fn register_or_find(&self, scope: String, request: RegisterRequest) -> Result<User, Error> {
+    async fn register_or_find(
+        &self,
+        scope: String,
+        request: RegisterRequest,
+    ) -> Result<User, Error> {
         let password = SecretString::from(request.password);
         let now_ms = self.clock.now_ms();
         let user = User {
@@ -111,7 +121,7 @@ impl UserService for Service {
         Ok(Response::new(RegisterResponse {
             user: Some(wire::user(&user)),
             access_token: token.text,
-            expire_time: Some(wire::timestamp(token.expires_at_ms)),
+            expire_time: Some(timestamp(token.expires_at_ms)),
         }))
     }
 
@@ -128,7 +138,7 @@ impl UserService for Service {
         Ok(Response::new(LoginResponse {
             user: Some(wire::user(&user)),
             access_token: token.text,
-            expire_time: Some(wire::timestamp(token.expires_at_ms)),
+            expire_time: Some(timestamp(token.expires_at_ms)),
             refresh_token: String::new(),
         }))
     }

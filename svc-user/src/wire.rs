@@ -1,10 +1,10 @@
 //! Domain values as messages of the contract.
 
-use prost_types::Timestamp;
+use souk_mesh::error::{FieldViolation, invalid_argument};
 use souk_proto::event::v1::event::Payload;
 use souk_proto::event::v1::{Event, UserRegistered};
+use souk_proto::time::timestamp;
 use souk_proto::user::v1 as proto;
-use souk_mesh::error::{FieldViolation, invalid_argument};
 use tonic::Status;
 use uuid::Uuid;
 
@@ -52,14 +52,6 @@ pub fn registered(account: &User) -> Event {
         occurred_at: Some(timestamp(account.created_at_ms)),
         trace_parent: souk_mesh::telemetry::current_traceparent().unwrap_or_default(),
         payload: Some(Payload::User(UserRegistered { user: Some(user(account)) })),
-    }
-}
-
-/// Unix milliseconds as a timestamp of the contract.
-pub fn timestamp(unix_ms: i64) -> Timestamp {
-    Timestamp {
-        seconds: unix_ms.div_euclid(1000),
-        nanos: (unix_ms.rem_euclid(1000) * 1_000_000) as i32,
     }
 }
 

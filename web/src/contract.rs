@@ -6,13 +6,12 @@
 //! ```
 //! A field is `repeated` or `optional` where the key says so; `type` names its message or enum.
 
-use prost_reflect::{DescriptorPool, FieldDescriptor, Kind};
+use prost_reflect::{FieldDescriptor, Kind};
 use serde_json::{Map, Value, json};
 
 /// The contract as the page reads it; made once, shared by all answers.
 pub fn json() -> axum::body::Bytes {
-    let pool = DescriptorPool::decode(souk_proto::FILE_DESCRIPTOR_SET)
-        .expect("the descriptors were made by this build");
+    let pool = souk_proto::pool();
     let messages: Map<String, Value> = pool
         .all_messages()
         .map(|message| {

@@ -11,7 +11,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 /// What the page may load: only its own files; pictures from the shop; nothing from elsewhere.
-const POLICY: &str = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'";
+const POLICY: &str =
+    "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'";
 /// Pages change with the binary, so a browser asks again rather than keep an old one.
 const REVALIDATE: &str = "no-cache";
 
@@ -29,9 +30,21 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const PAGES: &[Page] = &[
     Page { path: "/", media_type: HTML, body: include_str!("../static/index.html") },
     Page { path: "/static/style.css", media_type: CSS, body: include_str!("../static/style.css") },
-    Page { path: "/static/shop.js", media_type: JAVASCRIPT, body: include_str!("../static/shop.js") },
-    Page { path: "/static/order.js", media_type: JAVASCRIPT, body: include_str!("../static/order.js") },
-    Page { path: "/static/money.js", media_type: JAVASCRIPT, body: include_str!("../static/money.js") },
+    Page {
+        path: "/static/shop.js",
+        media_type: JAVASCRIPT,
+        body: include_str!("../static/shop.js"),
+    },
+    Page {
+        path: "/static/order.js",
+        media_type: JAVASCRIPT,
+        body: include_str!("../static/order.js"),
+    },
+    Page {
+        path: "/static/money.js",
+        media_type: JAVASCRIPT,
+        body: include_str!("../static/money.js"),
+    },
     Page {
         path: "/static/protobuf.js",
         media_type: JAVASCRIPT,

@@ -12,11 +12,8 @@ use super::{CartStore, Edit};
 use crate::domain::{Cart, Item};
 use crate::error::Error;
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "carts",
-    sql: include_str!("sqlite/0001_carts.sql"),
-}];
+const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "carts", sql: include_str!("sqlite/0001_carts.sql") }];
 
 /// The embedded form of the store: one file, group-committed.
 #[derive(Clone)]

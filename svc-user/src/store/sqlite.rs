@@ -192,7 +192,15 @@ fn remember(
     now_ms: i64,
 ) -> Result<(), Error> {
     if let Some(RequestKey { scope, request_id, fingerprint }) = key {
-        idempotency::remember(conn, scope, method, request_id, fingerprint, made.as_bytes(), now_ms)?;
+        idempotency::remember(
+            conn,
+            scope,
+            method,
+            request_id,
+            fingerprint,
+            made.as_bytes(),
+            now_ms,
+        )?;
     }
     Ok(())
 }
