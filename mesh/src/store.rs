@@ -13,6 +13,7 @@ mod connection;
 pub(crate) mod job;
 mod migration;
 mod reader;
+mod status;
 mod writer;
 
 use std::path::{Path, PathBuf};
