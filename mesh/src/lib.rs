@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod clock;
+pub mod config;
 pub mod context;
 pub mod error;
 pub mod idempotency;
@@ -10,6 +11,7 @@ pub mod inbox;
 mod mesh_tables;
 pub mod money;
 pub mod outbox;
+pub mod page;
 pub mod panic;
 pub mod platform;
 pub mod server;

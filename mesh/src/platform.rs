@@ -11,8 +11,10 @@ use parking_lot::Mutex;
 use crate::client::Directory;
 use crate::clock::{SharedClock, SystemClock};
 use crate::identity::{self, Keys};
+use crate::page;
 use crate::server::{self, ServerStack};
 use crate::tasks::Tasks;
+use crate::telemetry::Readiness;
 
 /// The file in a service's data folder that the process using it holds locked.
 const LOCK_FILE: &str = "process.lock";
@@ -58,6 +60,12 @@ pub struct Platform {
     pub keys: Arc<Keys>,
     /// Background work, and the drain.
     pub tasks: Tasks,
+    /// What servers put around their services.
+    pub stack: ServerStack,
+    /// Page tokens of lists.
+    pub pages: page::Tokens,
+    /// Whether this process wants calls.
+    pub readiness: Readiness,
     data: PathBuf,
     locks: Arc<Mutex<HashMap<PathBuf, File>>>,
 }
@@ -72,9 +80,17 @@ impl Platform {
         let keys = Arc::new(Keys::load_or_create(&data.join(KEYS_FOLDER))?);
         let tasks = Tasks::new();
         let stack = ServerStack::new(Arc::clone(&keys), Arc::clone(&clock), tasks.token(), limits);
-        let directory = Directory::new(stack, Arc::clone(&keys), Arc::clone(&clock));
-        let locks = Arc::new(Mutex::new(HashMap::new()));
-        Ok(Self { clock, directory, keys, tasks, data: data.to_owned(), locks })
+        Ok(Self {
+            directory: Directory::new(stack.clone(), Arc::clone(&keys), Arc::clone(&clock)),
+            pages: page::Tokens::new(&keys),
+            readiness: Readiness::new(tasks.token()),
+            data: data.to_owned(),
+            locks: Arc::new(Mutex::new(HashMap::new())),
+            clock,
+            keys,
+            tasks,
+            stack,
+        })
     }
 
     /// A platform for a test, with the machine's clock and its data in a folder that the test throws away. Another

@@ -67,6 +67,19 @@ impl Method {
     }
 }
 
+/// The full names of the services in one of our packages, `souk.<name>.v1`.
+pub(crate) fn services_of(name: &str) -> Vec<String> {
+    let package = format!("souk.{name}.v1.");
+    let mut services: Vec<String> = METHODS
+        .values()
+        .filter(|method| method.service.starts_with(&package))
+        .map(|method| method.service.clone())
+        .collect();
+    services.sort_unstable();
+    services.dedup();
+    services
+}
+
 /// What the contract says of a method. One of which it says nothing may be called by nobody.
 fn contract_access(path: &str) -> Access {
     let allows = |access| souk_proto::access::of(path).is_some_and(|method| method.allows(access));

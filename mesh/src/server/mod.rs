@@ -10,11 +10,15 @@ mod authenticate;
 mod body;
 pub(crate) mod deadline;
 mod details;
+mod listen;
 mod method;
 mod metrics;
 mod overload;
+mod serve;
 mod stack;
 mod trace;
 
+pub use listen::{Protocol, listen};
 pub use overload::Limits;
+pub use serve::{Error, serve};
 pub use stack::{ServerStack, Stacked, StackedFuture};

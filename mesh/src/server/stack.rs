@@ -58,6 +58,12 @@ impl ServerStack {
         Self { shared: Arc::new(Shared { keys, clock, drain, limits }) }
     }
 
+    /// Cancelled when the process drains.
+    #[must_use]
+    pub fn drain(&self) -> CancellationToken {
+        self.shared.drain.clone()
+    }
+
     /// Puts the stack around a service, with its own count of calls.
     #[must_use]
     pub fn wrap(&self, routes: Routes) -> Stacked {
