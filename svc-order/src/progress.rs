@@ -1,0 +1,228 @@
+//! What has happened on an order's way, in words for customers: pure translation.
+//!
+//! Sources are the order's own timeline and its workflow's history. Steps are known by the names in
+//! docs/contracts/place_order.md; what is not in the table is the engine's affair and not shown.
+
+use serde::Deserialize;
+use souk_proto::order::v1::{OrderProgress, ProgressKind};
+use souk_proto::time::{timestamp, unix_ms};
+use souk_proto::workflow::v1::{HistoryEvent, HistoryEventKind, WorkflowFailure};
+
+use crate::domain::{Entry, State};
+use crate::wire;
+use crate::workflow::{PlaceOrderAnswer, Placement, step};
+
+/// How a step reads: while it is done, done, failed, while it is undone, undone.
+struct Wording {
+    step: &'static str,
+    doing: &'static str,
+    done: &'static str,
+    failed: &'static str,
+    undoing: &'static str,
+    undone: &'static str,
+}
+
+const WORDINGS: &[Wording] = &[
+    Wording {
+        step: step::RESERVE_STOCK,
+        doing: "Holding stock",
+        done: "Stock held",
+        failed: "Stock could not be held",
+        undoing: "Releasing stock",
+        undone: "Stock released",
+    },
+    Wording {
+        step: step::CREATE_PAYMENT,
+        doing: "Preparing payment",
+        done: "Payment prepared",
+        failed: "Payment could not be prepared",
+        undoing: "Returning payment",
+        undone: "Payment returned",
+    },
+    Wording {
+        step: step::CONFIRM_PAYMENT,
+        doing: "Authorizing payment",
+        done: "Payment checked",
+        failed: "Payment could not be authorized",
+        undoing: "Returning payment",
+        undone: "Payment returned",
+    },
+    Wording {
+        step: step::COMMIT_STOCK,
+        doing: "Setting items aside",
+        done: "Items set aside",
+        failed: "Items could not be set aside",
+        undoing: "Putting items back",
+        undone: "Items put back",
+    },
+    Wording {
+        step: step::CAPTURE_PAYMENT,
+        doing: "Capturing payment",
+        done: "Payment captured",
+        failed: "Payment could not be captured",
+        undoing: "Returning payment",
+        undone: "Payment returned",
+    },
+    Wording {
+        step: step::CLEAR_CART,
+        doing: "Updating your cart",
+        done: "Cart updated",
+        failed: "Cart left as it is",
+        undoing: "Updating your cart",
+        undone: "Cart updated",
+    },
+];
+
+/// Progress from a line of the order's timeline.
+#[must_use]
+pub fn of_entry(entry: &Entry) -> OrderProgress {
+    let title = match entry.state {
+        State::Pending => "Order received",
+        State::Processing => "Order confirmed",
+        State::Shipped => "Order shipped",
+        State::Delivered => "Order delivered",
+        State::Cancelled => "Order cancelled",
+    };
+    let detail = if entry.note.is_empty() { &entry.reason } else { &entry.note };
+    OrderProgress {
+        kind: ProgressKind::State.into(),
+        time: Some(timestamp(entry.at_ms)),
+        title: title.to_owned(),
+        detail: detail.clone(),
+        step: String::new(),
+        attempt: 0,
+        order_state: wire::state(entry.state).into(),
+    }
+}
+
+/// The end of an order that was `state` at last.
+#[must_use]
+pub fn finished(state: State, now_ms: i64) -> OrderProgress {
+    OrderProgress {
+        kind: ProgressKind::Finished.into(),
+        time: Some(timestamp(now_ms)),
+        title: "All done".to_owned(),
+        order_state: wire::state(state).into(),
+        ..OrderProgress::default()
+    }
+}
+
+/// Progress from an event of the workflow's history; `None` for what customers need not see.
+/// `state_at` tells the order's state at a time in unix milliseconds.
+#[must_use]
+pub fn of_event(event: &HistoryEvent, state_at: impl Fn(i64) -> State) -> Option<OrderProgress> {
+    let (kind, title, detail) = told(event)?;
+    let at_ms = event.time.as_ref().map_or(0, unix_ms);
+    Some(OrderProgress {
+        kind: kind.into(),
+        time: event.time,
+        title,
+        detail,
+        step: event.name.clone(),
+        attempt: event.attempt,
+        order_state: wire::state(state_at(at_ms)).into(),
+    })
+}
+
+fn told(event: &HistoryEvent) -> Option<(ProgressKind, String, String)> {
+    let wording = WORDINGS.iter().find(|wording| wording.step == event.name);
+    let plain = |kind, title: &str| Some((kind, title.to_owned(), String::new()));
+    match HistoryEventKind::try_from(event.kind).ok()? {
+        HistoryEventKind::StepScheduled => plain(ProgressKind::StepStarted, wording?.doing),
+        HistoryEventKind::StepCompleted if event.name == step::CONFIRM_PAYMENT => {
+            Some(confirmed(&event.payload))
+        }
+        HistoryEventKind::StepCompleted => plain(ProgressKind::StepDone, wording?.done),
+        HistoryEventKind::StepAttemptFailed => {
+            let title = format!("{}: trying again", wording?.doing);
+            Some((ProgressKind::StepFailed, title, String::new()))
+        }
+        HistoryEventKind::StepFailed => {
+            let detail = message_of(event.failure.as_ref());
+            Some((ProgressKind::StepFailed, wording?.failed.to_owned(), detail))
+        }
+        HistoryEventKind::UndoScheduled => plain(ProgressKind::UndoStarted, wording?.undoing),
+        HistoryEventKind::UndoCompleted => plain(ProgressKind::UndoDone, wording?.undone),
+        HistoryEventKind::Parked => plain(ProgressKind::Waiting, "We are looking into it"),
+        HistoryEventKind::Answered => challenged(&event.payload),
+        _ => None,
+    }
+}
+
+fn message_of(failure: Option<&WorkflowFailure>) -> String {
+    failure.map(|failure| failure.message.clone()).unwrap_or_default()
+}
+
+/// The result of ConfirmPayment, as docs/contracts/place_order.md has it.
+#[derive(Deserialize)]
+struct Confirmed {
+    outcome: String,
+}
+
+fn confirmed(result: &[u8]) -> (ProgressKind, String, String) {
+    let outcome = serde_json::from_slice::<Confirmed>(result).map(|result| result.outcome);
+    let (kind, title) = match outcome.as_deref() {
+        Ok("AUTHORIZED") => (ProgressKind::StepDone, "Payment authorized"),
+        Ok("REQUIRES_ACTION") => (ProgressKind::StepDone, "Your bank asks for your approval"),
+        Ok("DECLINED") => (ProgressKind::StepFailed, "Payment declined"),
+        Ok("REVIEW") => (ProgressKind::StepDone, "Payment under review"),
+        _ => (ProgressKind::StepDone, "Payment checked"),
+    };
+    (kind, title.to_owned(), String::new())
+}
+
+fn challenged(answer: &[u8]) -> Option<(ProgressKind, String, String)> {
+    let answer: PlaceOrderAnswer = serde_json::from_slice(answer).ok()?;
+    (answer.placement == Placement::Challenge).then(|| {
+        (ProgressKind::Waiting, "Waiting for your approval".to_owned(), answer.challenge_url)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(kind: HistoryEventKind, name: &str, payload: &str) -> HistoryEvent {
+        HistoryEvent {
+            kind: kind.into(),
+            name: name.into(),
+            payload: payload.to_owned().into(),
+            time: Some(timestamp(5)),
+            ..HistoryEvent::default()
+        }
+    }
+
+    fn title(kind: HistoryEventKind, name: &str, payload: &str) -> Option<String> {
+        of_event(&event(kind, name, payload), |_| State::Pending).map(|progress| progress.title)
+    }
+
+    #[test]
+    fn steps_read_as_plain_words() {
+        use HistoryEventKind::{StepCompleted, StepScheduled, UndoCompleted};
+        assert_eq!(title(StepScheduled, "ReserveStock", "").unwrap(), "Holding stock");
+        assert_eq!(title(StepCompleted, "CapturePayment", "{}").unwrap(), "Payment captured");
+        assert_eq!(title(UndoCompleted, "CreatePayment", "").unwrap(), "Payment returned");
+        assert_eq!(title(StepCompleted, "RecordOrder", ""), None, "the timeline tells of it");
+        assert_eq!(title(HistoryEventKind::TimerStarted, "poll", ""), None);
+    }
+
+    #[test]
+    fn a_payment_is_called_authorized_only_when_it_is() {
+        let confirmed = |payload| title(HistoryEventKind::StepCompleted, "ConfirmPayment", payload);
+        assert_eq!(confirmed(r#"{"outcome":"AUTHORIZED"}"#).unwrap(), "Payment authorized");
+        assert_eq!(confirmed(r#"{"outcome":"DECLINED"}"#).unwrap(), "Payment declined");
+        assert_eq!(confirmed("[]").unwrap(), "Payment checked");
+    }
+
+    #[test]
+    fn a_challenge_is_waited_for_in_the_open() {
+        let answer = r#"{"placement":"CHALLENGE","challenge_url":"http://c/1"}"#;
+        let progress =
+            of_event(&event(HistoryEventKind::Answered, "", answer), |_| State::Pending).unwrap();
+        assert_eq!(
+            (progress.kind(), progress.detail.as_str()),
+            (ProgressKind::Waiting, "http://c/1")
+        );
+        assert_eq!(title(HistoryEventKind::Answered, "", r#"{"placement":"PLACED"}"#), None);
+    }
+}

@@ -1,0 +1,326 @@
+//! WatchOrder: the order's timeline and its workflow's steps as one stream, resumable at any point.
+//!
+//! What has happened already comes first, in the order of time; what happens then comes as it
+//! happens. Every message carries a token that says how far both sources have been told, so a watcher
+//! that comes back misses nothing and hears nothing twice. Without watchers none of this runs.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use souk_mesh::clock::SharedClock;
+use souk_proto::order::v1::{OrderProgress, WatchOrderResponse};
+use souk_proto::time::unix_ms;
+use souk_proto::workflow::v1::{GetWorkflowHistoryResponse, HistoryEvent};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::codegen::BoxStream;
+use tonic::{Code, Status, Streaming};
+use uuid::Uuid;
+
+use crate::domain::{Entry, State};
+use crate::history::{Histories, is_closed};
+use crate::hub::{Hub, Watcher};
+use crate::store::OrderStore;
+use crate::{Config, Error, progress};
+
+/// How many messages may wait for a slow watcher; then its sources are read no further.
+const BUFFER: usize = 32;
+
+/// How far a watcher has been told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The last version of the order's timeline.
+    version: u64,
+    /// The last event of the workflow's history.
+    sequence: i64,
+    /// Whether the end was told.
+    ended: bool,
+}
+
+impl FromStr for Position {
+    type Err = Error;
+
+    fn from_str(token: &str) -> Result<Position, Error> {
+        if token.is_empty() {
+            return Ok(Position::default());
+        }
+        let mut parts = token.split('.');
+        let version = parts.next().and_then(|part| part.parse().ok());
+        let sequence = parts.next().and_then(|part| part.parse().ok());
+        match (version, sequence, parts.next(), parts.next()) {
+            (Some(version), Some(sequence), end @ (None | Some("end")), None) if sequence >= 0 => {
+                Ok(Position { version, sequence, ended: end.is_some() })
+            }
+            _ => Err(Error::field("resume_token", "is not one of ours")),
+        }
+    }
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let end = if self.ended { ".end" } else { "" };
+        write!(formatter, "{}.{}{end}", self.version, self.sequence)
+    }
+}
+
+/// Makes watch streams. Clones share everything.
+#[derive(Clone)]
+pub struct Watches {
+    store: Arc<dyn OrderStore>,
+    histories: Histories,
+    hub: Hub,
+    clock: SharedClock,
+    stop: CancellationToken,
+    poll: Duration,
+    linger: Duration,
+}
+
+impl Watches {
+    /// Streams from `store` and `histories`, woken by `hub`, until `stop`.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn OrderStore>,
+        histories: Histories,
+        hub: Hub,
+        clock: SharedClock,
+        stop: CancellationToken,
+        config: &Config,
+    ) -> Watches {
+        let poll = Duration::from_millis(config.watch_poll_ms);
+        let linger = Duration::from_millis(config.watch_linger_ms);
+        Watches { store, histories, hub, clock, stop, poll, linger }
+    }
+
+    /// The stream of one order from `position` on.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when too many are watching.
+    pub fn stream(
+        &self,
+        order_id: Uuid,
+        position: Position,
+    ) -> Result<BoxStream<WatchOrderResponse>, Error> {
+        let (messages, receiver) = mpsc::channel(BUFFER);
+        if !position.ended {
+            let watcher = self.hub.watch(order_id).ok_or(Error::Overloaded)?;
+            let watch = Watch {
+                sources: self.clone(),
+                order_id,
+                position,
+                states: Vec::new(),
+                run_closed: false,
+                messages,
+            };
+            tokio::spawn(watch.run(watcher));
+        }
+        Ok(Box::pin(ReceiverStream::new(receiver)))
+    }
+}
+
+/// Why a watch ends before its order does.
+enum Stop {
+    /// The watcher has left.
+    Left,
+    /// Something failed; the watcher may resume.
+    Failed(Status),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        Stop::Failed(error.into())
+    }
+}
+
+struct Watch {
+    sources: Watches,
+    order_id: Uuid,
+    position: Position,
+    /// When the order came into which state, oldest first.
+    states: Vec<(i64, State)>,
+    run_closed: bool,
+    messages: mpsc::Sender<Result<WatchOrderResponse, Status>>,
+}
+
+type Steps = Option<Streaming<GetWorkflowHistoryResponse>>;
+
+impl Watch {
+    async fn run(mut self, watcher: Watcher) {
+        if let Err(Stop::Failed(status)) = self.tell_all(watcher).await {
+            // The watcher may leave before it hears of it.
+            let _ = self.messages.send(Err(status)).await;
+        }
+    }
+
+    async fn tell_all(&mut self, mut watcher: Watcher) -> Result<(), Stop> {
+        self.tell_past().await?;
+        let messages = self.messages.clone();
+        let stop = self.sources.stop.clone();
+        let mut steps: Steps = None;
+        let mut poll = tokio::time::interval(self.sources.poll);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut final_since: Option<Instant> = None;
+        loop {
+            if self.state().is_final() {
+                let since = *final_since.get_or_insert_with(Instant::now);
+                if self.run_closed || since.elapsed() >= self.sources.linger {
+                    return self.tell_end().await;
+                }
+            }
+            tokio::select! {
+                () = messages.closed() => return Err(Stop::Left),
+                () = stop.cancelled() => return Err(Error::Stopping.into()),
+                () = watcher.changed() => self.tell_timeline().await?,
+                _ = poll.tick() => {
+                    self.tell_timeline().await?;
+                    if steps.is_none() && !self.run_closed {
+                        steps = self.follow().await;
+                    }
+                }
+                batch = next(&mut steps) => match batch {
+                    Some(batch) => self.tell_steps(batch).await?,
+                    None => steps = None,
+                },
+            }
+        }
+    }
+
+    /// Tells what has happened so far, both sources merged by time.
+    async fn tell_past(&mut self) -> Result<(), Stop> {
+        let entries = self.read_timeline().await?;
+        let past =
+            match self.sources.histories.look_back(self.order_id, self.position.sequence).await {
+                Ok(past) => past,
+                // Steps are an extra: the timeline is told even when the orchestrator is away.
+                Err(status) => {
+                    tracing::debug!(%status, order_id = %self.order_id, "no steps to show yet");
+                    return self.tell_entries(entries).await;
+                }
+            };
+        let mut entries = entries.into_iter().peekable();
+        for event in past.events {
+            let at_ms = event.time.as_ref().map_or(0, unix_ms);
+            while let Some(entry) = entries.next_if(|entry| entry.at_ms <= at_ms) {
+                self.tell_entry(&entry).await?;
+            }
+            self.tell_step(event).await?;
+        }
+        self.run_closed = past.closed;
+        for entry in entries {
+            self.tell_entry(&entry).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_timeline(&mut self) -> Result<(), Stop> {
+        let entries = self.read_timeline().await?;
+        self.tell_entries(entries).await
+    }
+
+    async fn tell_entries(&mut self, entries: Vec<Entry>) -> Result<(), Stop> {
+        for entry in entries {
+            self.tell_entry(&entry).await?;
+        }
+        Ok(())
+    }
+
+    /// The entries not told yet; also learns the states that the order has been in.
+    async fn read_timeline(&mut self) -> Result<Vec<Entry>, Stop> {
+        let known = if self.states.is_empty() { 0 } else { self.position.version };
+        let (_, mut entries) = self.sources.store.timeline(self.order_id, known).await?;
+        self.states.extend(entries.iter().map(|entry| (entry.at_ms, entry.state)));
+        entries.retain(|entry| entry.version > self.position.version);
+        Ok(entries)
+    }
+
+    async fn tell_steps(&mut self, batch: GetWorkflowHistoryResponse) -> Result<(), Stop> {
+        self.run_closed = is_closed(batch.state());
+        for event in batch.events {
+            self.tell_step(event).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_step(&mut self, event: HistoryEvent) -> Result<(), Stop> {
+        if event.sequence <= self.position.sequence {
+            return Ok(());
+        }
+        self.position.sequence = event.sequence;
+        match progress::of_event(&event, |at_ms| self.state_at(at_ms)) {
+            Some(progress) => self.send(progress).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn tell_entry(&mut self, entry: &Entry) -> Result<(), Stop> {
+        self.position.version = entry.version;
+        self.send(progress::of_entry(entry)).await
+    }
+
+    async fn tell_end(&mut self) -> Result<(), Stop> {
+        self.position.ended = true;
+        let now_ms = self.sources.clock.now_ms();
+        self.send(progress::finished(self.state(), now_ms)).await
+    }
+
+    /// Waits for room when the watcher is slow; ends when it has left or the process drains.
+    async fn send(&mut self, progress: OrderProgress) -> Result<(), Stop> {
+        let resume_token = self.position.to_string();
+        let message = WatchOrderResponse { progress: Some(progress), resume_token };
+        tokio::select! {
+            sent = self.messages.send(Ok(message)) => sent.map_err(|_| Stop::Left),
+            () = self.sources.stop.cancelled() => Err(Error::Stopping.into()),
+        }
+    }
+
+    fn state(&self) -> State {
+        self.states.last().map_or(State::Pending, |(_, state)| *state)
+    }
+
+    fn state_at(&self, at_ms: i64) -> State {
+        let earlier = self.states.iter().rev().find(|(since_ms, _)| *since_ms <= at_ms);
+        earlier.map_or(State::Pending, |(_, state)| *state)
+    }
+
+    /// Follows the workflow's steps; `None` when that does not work now, and the next poll tries
+    /// again. A finished order whose run is unknown has outlived its history.
+    async fn follow(&mut self) -> Steps {
+        match self.sources.histories.follow(self.order_id, self.position.sequence).await {
+            Ok(steps) => Some(steps),
+            Err(status) => {
+                self.run_closed = status.code() == Code::NotFound && self.state().is_final();
+                None
+            }
+        }
+    }
+}
+
+/// The next batch; pending for ever without a stream, `None` when it ended or broke.
+async fn next(steps: &mut Steps) -> Option<GetWorkflowHistoryResponse> {
+    match steps {
+        Some(steps) => steps.message().await.ok().flatten(),
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_return_their_position() {
+        for position in [
+            Position::default(),
+            Position { version: 3, sequence: 17, ended: false },
+            Position { version: 3, sequence: 17, ended: true },
+        ] {
+            assert_eq!(position.to_string().parse::<Position>().unwrap(), position);
+        }
+        assert_eq!("".parse::<Position>().unwrap(), Position::default());
+        for wrong in ["x", "1", "1.-2", "1.2.3", "1.2.end.end", "1.2 "] {
+            assert!(wrong.parse::<Position>().is_err(), "{wrong}");
+        }
+    }
+}
