@@ -16,8 +16,8 @@ const RPCS: [(&str, &str); 9] = [
     ),
     (
         "souk.catalog.v1.CatalogService",
-        "CreateProduct GetProduct BatchGetProducts ListProducts UpdateProduct ArchiveProduct \
-         ListCategories CreateCategory ImportProducts ExportProducts GetInventory AdjustInventory \
+        "CreateProduct GetProduct GetProductPicture BatchGetProducts ListProducts UpdateProduct \
+         ArchiveProduct ListCategories CreateCategory ImportProducts ExportProducts GetInventory AdjustInventory \
          ReserveInventory ExtendReservation CommitReservation ReleaseReservation Restock \
          WatchInventory",
     ),
