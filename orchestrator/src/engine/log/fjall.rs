@@ -240,6 +240,18 @@ fn log_end(keyspaces: &Keyspaces, log: LogId) -> ::fjall::Result<Slot> {
     Ok(newest.unwrap_or_default().max(log_floor(keyspaces, log)?))
 }
 
+/// The first slot from `from` on that a log does not hold.
+fn first_gap(keyspaces: &Keyspaces, log: LogId, from: Slot) -> ::fjall::Result<Slot> {
+    let mut expected = from;
+    for entry in keyspaces.log.range(slot_key(log, from)..=slot_key(log, Slot(u64::MAX))) {
+        if *entry.key()? != slot_key(log, expected) {
+            break;
+        }
+        expected = expected.next();
+    }
+    Ok(expected)
+}
+
 /// The highest log id that holds a slot.
 fn newest_log(keyspaces: &Keyspaces) -> ::fjall::Result<LogId> {
     let newest = match keyspaces.log.last_key_value() {

@@ -103,12 +103,13 @@ impl Store {
         }
         let mut acknowledged = Acknowledged::open(folder)
             .map_err(|source| StorageError::io("open", &acknowledged::path(folder), source))?;
-        if let Some(mark) = acknowledged.newest() {
-            check::before_opening(folder, &store, mark)?;
-        }
+        let cut = match acknowledged.newest() {
+            Some(mark) => check::before_opening(folder, &store, mark)?,
+            None => None,
+        };
         let (database, keyspaces) =
             open_database(&store).map_err(|source| StorageError::fjall(folder, source))?;
-        let mark = check::after_opening(folder, &keyspaces, acknowledged.newest())?;
+        let mark = check::after_opening(folder, &keyspaces, acknowledged.newest(), cut.as_deref())?;
         acknowledged
             .remember(mark)
             .map_err(|source| StorageError::io("write", &acknowledged::path(folder), source))?;

@@ -1,0 +1,10 @@
+//! Behaviour of the engine through its public interfaces.
+
+// A test says what it expects by unwrapping it.
+#![allow(clippy::unwrap_used)]
+
+mod forms;
+mod log_contract;
+mod log_damage;
+mod tables_contract;
+mod tables_model;

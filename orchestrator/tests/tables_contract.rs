@@ -1,0 +1,339 @@
+//! The rules of `engine::tables`, held on every form.
+
+use bytes::Bytes;
+use souk_orchestrator::engine::ids::{LogId, RunId, Slot};
+use souk_orchestrator::engine::row::{Cursor, HistoryChunk, RunRow, RunState, TimerRow};
+use souk_orchestrator::engine::tables::{DrainStep, ListFilter, RunChange, Tables};
+use uuid::Uuid;
+
+use crate::forms::{Embedded, Form, Simulated};
+
+#[tokio::test]
+async fn the_simulated_tables_keep_the_contract() {
+    contract(|| Simulated::new(1)).await;
+}
+
+#[tokio::test]
+async fn the_embedded_tables_keep_the_contract() {
+    contract(Embedded::new).await;
+}
+
+/// Every rule, each on tables of its own.
+async fn contract<F: Form>(form: impl Fn() -> F) {
+    empty_tables_answer_emptily(form()).await;
+    an_open_run_is_found_in_every_way(form()).await;
+    a_run_that_closes_leaves_the_scans_and_keeps_its_history(form()).await;
+    a_run_that_was_never_open_is_whole(form()).await;
+    a_history_is_read_from_any_event_in_pages(form()).await;
+    timers_are_read_by_time(form()).await;
+    a_workflow_id_leads_to_its_newest_run(form()).await;
+    lists_are_filtered_and_paged(form()).await;
+    applying_again_changes_nothing(form()).await;
+    a_crash_keeps_whole_steps_in_order(form()).await;
+    what_was_synced_survives(form()).await;
+}
+
+pub fn run_id(number: u128) -> RunId {
+    RunId(Uuid::from_u128(number))
+}
+
+pub fn row(number: u128, workflow_type: &str, state: RunState) -> RunRow {
+    RunRow {
+        run_id: Bytes::copy_from_slice(run_id(number).as_bytes()),
+        workflow_id: format!("order/{number}"),
+        workflow_type: workflow_type.to_owned(),
+        state: state as i32,
+        started_at_ms: 1_000,
+        ..RunRow::default()
+    }
+}
+
+pub fn active(mut row: RunRow) -> RunRow {
+    row.open_steps = vec![3];
+    row
+}
+
+pub fn chunk(first_sequence: u64, count: u32, size: usize) -> HistoryChunk {
+    let text = format!("events from {first_sequence} on ");
+    HistoryChunk {
+        first_sequence,
+        count,
+        packing: 0,
+        bytes: text.bytes().cycle().take(size).collect(),
+    }
+}
+
+pub fn change(row: RunRow) -> RunChange {
+    RunChange { row, is_new: true, chunk: None, timers_set: vec![], timers_cleared: vec![] }
+}
+
+fn later(row: RunRow) -> RunChange {
+    RunChange { is_new: false, ..change(row) }
+}
+
+pub fn step(slot: u64, runs: Vec<RunChange>) -> DrainStep {
+    DrainStep { cursor: Cursor { log: LogId(1), slot: Slot(slot) }, runs }
+}
+
+pub fn timer(fire_at_ms: i64, run: u128, command: u64) -> TimerRow {
+    TimerRow { fire_at_ms, run_id: run_id(run), command }
+}
+
+async fn listed(tables: &dyn Tables, filter: &ListFilter) -> Vec<RunRow> {
+    tables.list(filter, None, 1_000).await.unwrap()
+}
+
+async fn open_runs(tables: &dyn Tables, only_active: bool) -> Vec<RunRow> {
+    tables.open_runs(only_active, None, 1_000).await.unwrap()
+}
+
+async fn empty_tables_answer_emptily(mut form: impl Form) {
+    let tables = form.open().tables;
+    assert_eq!(tables.cursor().await.unwrap(), None);
+    assert_eq!(tables.run(run_id(1)).await.unwrap(), None);
+    assert_eq!(tables.run_by_workflow_id("order/1").await.unwrap(), None);
+    assert_eq!(tables.history(run_id(1), 0, 1_000).await.unwrap(), vec![]);
+    assert_eq!(tables.timers(i64::MAX, None, 10).await.unwrap(), vec![]);
+    assert_eq!(open_runs(&*tables, false).await, vec![]);
+    assert_eq!(listed(&*tables, &ListFilter::default()).await, vec![]);
+    tables.sync().await.unwrap();
+}
+
+async fn an_open_run_is_found_in_every_way(mut form: impl Form) {
+    let tables = form.open().tables;
+    let waiting = row(1, "place_order", RunState::Running);
+    let working = active(row(2, "place_order", RunState::Running));
+    let runs = vec![change(waiting.clone()), change(working.clone())];
+    tables.apply(step(7, runs)).await.unwrap();
+    assert_eq!(tables.cursor().await.unwrap(), Some(Cursor { log: LogId(1), slot: Slot(7) }));
+    assert_eq!(tables.run(run_id(1)).await.unwrap(), Some(waiting.clone()));
+    assert_eq!(tables.run_by_workflow_id("order/1").await.unwrap(), Some(waiting.clone()));
+    assert_eq!(tables.run_by_workflow_id("order").await.unwrap(), None);
+    assert_eq!(open_runs(&*tables, false).await, [waiting.clone(), working.clone()]);
+    assert_eq!(open_runs(&*tables, true).await, std::slice::from_ref(&working));
+    assert_eq!(tables.open_runs(false, Some(run_id(1)), 9).await.unwrap(), [working.clone()]);
+    assert_eq!(tables.open_runs(false, None, 1).await.unwrap(), [waiting.clone()]);
+    // The step ends; the run waits.
+    let idle = row(2, "place_order", RunState::Running);
+    tables.apply(step(8, vec![later(idle.clone())])).await.unwrap();
+    assert_eq!(open_runs(&*tables, true).await, vec![]);
+    assert_eq!(open_runs(&*tables, false).await, [waiting, idle]);
+}
+
+async fn a_run_that_closes_leaves_the_scans_and_keeps_its_history(mut form: impl Form) {
+    let tables = form.open().tables;
+    let start = RunChange {
+        chunk: Some(chunk(0, 3, 200)),
+        ..change(active(row(1, "place_order", RunState::Running)))
+    };
+    tables.apply(step(1, vec![start])).await.unwrap();
+    let middle = RunChange {
+        chunk: Some(chunk(3, 2, 2_000)),
+        ..later(active(row(1, "place_order", RunState::Compensating)))
+    };
+    tables.apply(step(2, vec![middle])).await.unwrap();
+    let closed = row(1, "place_order", RunState::Failed);
+    let end = RunChange { chunk: Some(chunk(5, 1, 100)), ..later(closed.clone()) };
+    tables.apply(step(3, vec![end])).await.unwrap();
+    assert_eq!(tables.run(run_id(1)).await.unwrap(), Some(closed.clone()));
+    assert_eq!(tables.run_by_workflow_id("order/1").await.unwrap(), Some(closed.clone()));
+    assert_eq!(open_runs(&*tables, false).await, vec![]);
+    assert_eq!(open_runs(&*tables, true).await, vec![]);
+    for state in [RunState::Running, RunState::Compensating] {
+        let filter = ListFilter { state: Some(state), workflow_type: None };
+        assert_eq!(listed(&*tables, &filter).await, vec![]);
+    }
+    let filter = ListFilter { state: Some(RunState::Failed), workflow_type: None };
+    assert_eq!(listed(&*tables, &filter).await, std::slice::from_ref(&closed));
+    assert_eq!(listed(&*tables, &ListFilter::default()).await, [closed]);
+    assert_eq!(
+        tables.history(run_id(1), 0, usize::MAX).await.unwrap(),
+        [chunk(0, 3, 200), chunk(3, 2, 2_000), chunk(5, 1, 100)]
+    );
+}
+
+async fn a_run_that_was_never_open_is_whole(mut form: impl Form) {
+    let tables = form.open().tables;
+    for (number, size) in [(1, 0), (2, 1_500), (3, 300_000)] {
+        let mut closed = row(number, "place_order", RunState::Completed);
+        closed.result = Some("{\"placed\":true}".into());
+        let history = chunk(0, 9, size);
+        let whole = RunChange { chunk: Some(history.clone()), ..change(closed.clone()) };
+        tables.apply(step(1, vec![whole])).await.unwrap();
+        assert_eq!(tables.run(run_id(number)).await.unwrap(), Some(closed));
+        assert_eq!(tables.history(run_id(number), 0, 1).await.unwrap(), [history.clone()]);
+        assert_eq!(tables.history(run_id(number), 8, 1).await.unwrap(), [history]);
+        assert_eq!(tables.history(run_id(number), 9, 1).await.unwrap(), vec![]);
+    }
+    assert_eq!(open_runs(&*tables, false).await, vec![]);
+    assert_eq!(listed(&*tables, &ListFilter::default()).await.len(), 3);
+}
+
+async fn a_history_is_read_from_any_event_in_pages(mut form: impl Form) {
+    let tables = form.open().tables;
+    let chunks: Vec<HistoryChunk> = (0..10).map(|part| chunk(part * 5, 5, 1_000)).collect();
+    for (part, chunk) in chunks.iter().enumerate() {
+        let change = change(row(1, "place_order", RunState::Running));
+        let change = RunChange { chunk: Some(chunk.clone()), is_new: part == 0, ..change };
+        tables.apply(step(part as u64, vec![change])).await.unwrap();
+    }
+    let neighbour = RunChange {
+        chunk: Some(chunk(0, 1, 10)),
+        ..change(row(2, "place_order", RunState::Running))
+    };
+    tables.apply(step(10, vec![neighbour])).await.unwrap();
+    let read = async |from, limit| tables.history(run_id(1), from, limit).await.unwrap();
+    assert_eq!(read(0, usize::MAX).await, chunks);
+    assert_eq!(read(14, usize::MAX).await, chunks[2..]);
+    assert_eq!(read(15, 2_000).await, chunks[3..5]);
+    assert_eq!(read(49, 0).await, chunks[9..]);
+    assert_eq!(read(50, 0).await, vec![]);
+}
+
+async fn timers_are_read_by_time(mut form: impl Form) {
+    let tables = form.open().tables;
+    let run = || change(row(1, "place_order", RunState::Running));
+    let set = vec![timer(500, 1, 4), timer(-3, 1, 9), timer(500, 1, 2), timer(9_000, 1, 5)];
+    tables.apply(step(1, vec![RunChange { timers_set: set, ..run() }])).await.unwrap();
+    let other = RunChange {
+        timers_set: vec![timer(500, 2, 1), timer(7, 2, 2)],
+        timers_cleared: vec![timer(7, 2, 2), timer(8, 2, 3)],
+        ..change(row(2, "place_order", RunState::Running))
+    };
+    tables.apply(step(2, vec![other])).await.unwrap();
+    let due = [timer(-3, 1, 9), timer(500, 1, 2), timer(500, 1, 4), timer(500, 2, 1)];
+    assert_eq!(tables.timers(500, None, 10).await.unwrap(), due);
+    assert_eq!(tables.timers(499, None, 10).await.unwrap(), due[..1]);
+    assert_eq!(tables.timers(500, Some(&due[1]), 1).await.unwrap(), due[2..3]);
+    assert_eq!(tables.timers(100, Some(&due[1]), 10).await.unwrap(), vec![]);
+    assert_eq!(tables.timers(i64::MAX, Some(&due[3]), 10).await.unwrap(), [timer(9_000, 1, 5)]);
+    let cleared = vec![timer(500, 1, 2), timer(-3, 1, 9)];
+    let cleared = RunChange { timers_cleared: cleared, is_new: false, ..run() };
+    tables.apply(step(3, vec![cleared])).await.unwrap();
+    assert_eq!(tables.timers(500, None, 10).await.unwrap(), due[2..]);
+}
+
+async fn a_workflow_id_leads_to_its_newest_run(mut form: impl Form) {
+    let tables = form.open().tables;
+    let again = |number, state| {
+        let workflow_id = "order/7".to_owned();
+        RunRow { workflow_id, ..row(number, "place_order", state) }
+    };
+    let first = change(again(1, RunState::Completed));
+    tables.apply(step(1, vec![first])).await.unwrap();
+    // Two in one step, in any order.
+    let second = change(again(2, RunState::Failed));
+    let third = change(again(3, RunState::Running));
+    tables.apply(step(2, vec![third, second])).await.unwrap();
+    let newest = tables.run_by_workflow_id("order/7").await.unwrap().unwrap();
+    assert_eq!(newest.id(), run_id(3));
+    // A later change of an older run does not bring it back.
+    tables.apply(step(3, vec![later(again(2, RunState::Failed))])).await.unwrap();
+    let newest = tables.run_by_workflow_id("order/7").await.unwrap().unwrap();
+    assert_eq!(newest.id(), run_id(3));
+}
+
+async fn lists_are_filtered_and_paged(mut form: impl Form) {
+    let tables = form.open().tables;
+    let states = [RunState::Running, RunState::Completed, RunState::Parked, RunState::Failed];
+    // One type's name begins with another's.
+    let types = ["place", "place_order", "return"];
+    let rows: Vec<RunRow> = (0..60_u128)
+        .map(|number| {
+            let at = usize::try_from(number).unwrap();
+            row(number, types[at % types.len()], states[at / 2 % states.len()])
+        })
+        .collect();
+    for (slot, rows) in rows.chunks(7).enumerate() {
+        let runs = rows.iter().cloned().map(change).collect();
+        tables.apply(step(slot as u64, runs)).await.unwrap();
+    }
+    let some_types = types.iter().map(|name| Some((*name).to_owned())).chain([None]);
+    for workflow_type in some_types.chain([Some("pl".to_owned())]) {
+        for state in states.into_iter().map(Some).chain([None, Some(RunState::Cancelled)]) {
+            let filter = ListFilter { state, workflow_type: workflow_type.clone() };
+            let expected: Vec<RunRow> =
+                rows.iter().rev().filter(|row| filter.matches(row)).cloned().collect();
+            assert_eq!(listed(&*tables, &filter).await, expected, "{filter:?}");
+            let mut paged: Vec<RunRow> = Vec::new();
+            loop {
+                let before = paged.last().map(RunRow::id);
+                let page = tables.list(&filter, before, 4).await.unwrap();
+                assert!(page.len() <= 4);
+                if page.is_empty() {
+                    break;
+                }
+                paged.extend(page);
+            }
+            assert_eq!(paged, expected, "{filter:?}");
+        }
+    }
+}
+
+async fn applying_again_changes_nothing(mut form: impl Form) {
+    let tables = form.open().tables;
+    let open = RunChange {
+        chunk: Some(chunk(0, 2, 500)),
+        timers_set: vec![timer(5, 1, 1)],
+        ..change(active(row(1, "place_order", RunState::Running)))
+    };
+    let whole = RunChange {
+        chunk: Some(chunk(0, 4, 500)),
+        ..change(row(2, "place_order", RunState::Completed))
+    };
+    let first = step(1, vec![open, whole]);
+    let closing = RunChange {
+        chunk: Some(chunk(2, 2, 500)),
+        timers_cleared: vec![timer(5, 1, 1)],
+        ..later(row(1, "place_order", RunState::Completed))
+    };
+    let second = step(2, vec![closing]);
+    for again in [&first, &first, &second, &second] {
+        tables.apply(again.clone()).await.unwrap();
+        let closed = again.cursor.slot == Slot(2);
+        assert_eq!(open_runs(&*tables, true).await.len(), usize::from(!closed));
+        assert_eq!(listed(&*tables, &ListFilter::default()).await.len(), 2);
+        assert_eq!(tables.timers(9, None, 9).await.unwrap().len(), usize::from(!closed));
+    }
+    assert_eq!(
+        tables.history(run_id(1), 0, usize::MAX).await.unwrap(),
+        [chunk(0, 2, 500), chunk(2, 2, 500)]
+    );
+    assert_eq!(tables.history(run_id(2), 0, usize::MAX).await.unwrap(), [chunk(0, 4, 500)]);
+}
+
+async fn a_crash_keeps_whole_steps_in_order(mut form: impl Form) {
+    let mut open = form.open();
+    let mut survived = 0;
+    for life in 0..10_u64 {
+        for more in 1..=5 {
+            let slot = survived + more;
+            let rows = [2 * slot, 2 * slot + 1].map(u128::from);
+            let runs = rows.map(|number| change(row(number, "place_order", RunState::Running)));
+            open.tables.apply(step(slot, runs.to_vec())).await.unwrap();
+        }
+        let before = survived;
+        open = form.cut_power(open);
+        survived = open.tables.cursor().await.unwrap().map_or(0, |cursor| cursor.slot.0);
+        assert!(survived >= before && survived <= before + 5, "life {life}");
+        let left = open_runs(&*open.tables, false).await;
+        let expected: Vec<RunId> = (2..2 * survived + 2).map(|n| run_id(u128::from(n))).collect();
+        assert_eq!(left.iter().map(RunRow::id).collect::<Vec<_>>(), expected);
+        open.tables.sync().await.unwrap();
+    }
+}
+
+async fn what_was_synced_survives(mut form: impl Form) {
+    let open = form.open();
+    let run = change(row(1, "place_order", RunState::Running));
+    open.tables.apply(step(1, vec![run])).await.unwrap();
+    open.tables.sync().await.unwrap();
+    let open = form.cut_power(open);
+    assert!(open.tables.run(run_id(1)).await.unwrap().is_some());
+    let run = change(row(2, "place_order", RunState::Running));
+    open.tables.apply(step(2, vec![run])).await.unwrap();
+    // An append that is acknowledged makes what was applied before it durable as well: they share a disk.
+    open.log.append(LogId(1), Slot(0), "slot".into()).await;
+    let open = form.cut_power(open);
+    assert!(open.tables.run(run_id(2)).await.unwrap().is_some());
+}

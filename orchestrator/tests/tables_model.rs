@@ -1,0 +1,129 @@
+//! The embedded tables answer as the simulated ones do, whatever is asked after whatever was applied.
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use souk_orchestrator::engine::row::{RunRow, RunState, TimerRow};
+use souk_orchestrator::engine::tables::{DrainStep, ListFilter, RunChange, Tables};
+
+use crate::forms::{Embedded, Form, Simulated};
+use crate::tables_contract::{active, change, chunk, row, run_id, step, timer};
+
+const STATES: [RunState; 8] = [
+    RunState::Running,
+    RunState::Compensating,
+    RunState::Parked,
+    RunState::Stuck,
+    RunState::Completed,
+    RunState::Failed,
+    RunState::Cancelled,
+    RunState::Terminated,
+];
+
+#[tokio::test]
+async fn both_forms_answer_alike_through_crashes() {
+    for seed in 0..6 {
+        let mut random = StdRng::seed_from_u64(seed);
+        let (mut simulated, mut embedded) = (Simulated::new(seed), Embedded::new());
+        let (mut one, mut other) = (simulated.open(), embedded.open());
+        let mut lives = Lives::default();
+        for slot in 0..60 {
+            let step = lives.next_step(&mut random, slot);
+            one.tables.apply(step.clone()).await.unwrap();
+            other.tables.apply(step).await.unwrap();
+            if random.random_bool(0.1) {
+                (one, other) = (simulated.kill(one), embedded.kill(other));
+            }
+            if slot % 6 == 5 {
+                compare(&*one.tables, &*other.tables, &lives, &mut random).await;
+            }
+        }
+    }
+}
+
+/// The runs so far, and how many events each has.
+#[derive(Default)]
+struct Lives {
+    runs: Vec<(RunRow, Vec<TimerRow>)>,
+}
+
+impl Lives {
+    fn next_step(&mut self, random: &mut StdRng, slot: u64) -> DrainStep {
+        let mut changes = Vec::new();
+        for at in 0..self.runs.len() {
+            if !self.runs[at].0.state().is_closed() && random.random_bool(0.15) {
+                changes.push(self.advance(random, at, false));
+            }
+        }
+        for _ in 0..random.random_range(0..6) {
+            let number = self.runs.len() as u128;
+            let workflow_type = format!("type_{}", random.random_range(0..3));
+            let mut row = row(number, &workflow_type, RunState::Running);
+            row.workflow_id = format!("order/{}", random.random_range(0..40));
+            self.runs.push((row, Vec::new()));
+            let at = self.runs.len() - 1;
+            changes.push(self.advance(random, at, true));
+        }
+        step(slot, changes)
+    }
+
+    fn advance(&mut self, random: &mut StdRng, at: usize, is_new: bool) -> RunChange {
+        let (row, timers) = &mut self.runs[at];
+        row.state = STATES[random.random_range(0..STATES.len())] as i32;
+        row.open_steps.clear();
+        if !row.state().is_closed() && random.random_bool(0.5) {
+            *row = active(row.clone());
+        }
+        let count = random.random_range(0..9);
+        let size = if random.random_bool(0.05) { 100_000 } else { random.random_range(0..3_000) };
+        let chunk = (count > 0).then(|| chunk(row.next_sequence, count, size));
+        row.next_sequence += u64::from(count);
+        let timers_cleared: Vec<TimerRow> =
+            timers.extract_if(.., |_| random.random_bool(0.4)).collect();
+        let number = at as u128;
+        let timers_set: Vec<TimerRow> = (0..random.random_range(0..3))
+            .map(|index| {
+                timer(random.random_range(-50..500), number, row.next_sequence * 4 + index)
+            })
+            .collect();
+        timers.extend(timers_set.iter().cloned());
+        RunChange { is_new, chunk, timers_set, timers_cleared, ..change(row.clone()) }
+    }
+}
+
+async fn compare(one: &dyn Tables, other: &dyn Tables, lives: &Lives, random: &mut StdRng) {
+    macro_rules! alike {
+        ($method:ident($($argument:expr),*)) => {
+            assert_eq!(
+                one.$method($($argument),*).await.unwrap(),
+                other.$method($($argument),*).await.unwrap(),
+                "{}", stringify!($method)
+            )
+        };
+    }
+    let known = lives.runs.len() as u128 + 2;
+    alike!(cursor());
+    for number in 0..known {
+        alike!(run(run_id(number)));
+        let from_sequence = random.random_range(0..30);
+        alike!(history(run_id(number), from_sequence, 2_500));
+    }
+    for number in 0..42 {
+        alike!(run_by_workflow_id(&format!("order/{number}")));
+    }
+    let some_run = Some(run_id(random.random_range(0..known)));
+    for (before, limit) in [(None, 1_000), (some_run, 7)] {
+        alike!(open_runs(false, before, limit));
+        alike!(open_runs(true, before, limit));
+        for state in STATES.into_iter().map(Some).chain([None]) {
+            for workflow_type in [None, Some("type_1".to_owned()), Some("type".to_owned())] {
+                let filter = ListFilter { state, workflow_type };
+                alike!(list(&filter, before, limit));
+            }
+        }
+    }
+    let after = timer(100, 3, 9);
+    for until_ms in [-20, 0, 250, i64::MAX] {
+        alike!(timers(until_ms, None, 1_000));
+        alike!(timers(until_ms, Some(&after), 5));
+    }
+}
