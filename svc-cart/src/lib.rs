@@ -14,7 +14,7 @@ mod sweeper;
 
 use std::sync::Arc;
 
-use souk_mesh::Platform;
+use souk_mesh::platform::Platform;
 use souk_proto::cart::v1::cart_service_server::CartServiceServer;
 use souk_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
 use tonic::service::Routes;

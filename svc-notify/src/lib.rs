@@ -16,7 +16,8 @@ pub mod store;
 
 use std::sync::Arc;
 
-use souk_mesh::{Platform, bus};
+use souk_mesh::bus;
+use souk_mesh::platform::Platform;
 use souk_proto::notify::v1::notification_service_server::NotificationServiceServer;
 use souk_proto::user::v1::user_service_client::UserServiceClient;
 use tonic::service::Routes;

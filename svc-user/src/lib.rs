@@ -15,7 +15,8 @@ mod wire;
 
 use std::sync::Arc;
 
-use souk_mesh::{Platform, outbox};
+use souk_mesh::outbox;
+use souk_mesh::platform::Platform;
 use souk_proto::user::v1::user_service_server::UserServiceServer;
 use tonic::service::Routes;
 

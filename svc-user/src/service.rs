@@ -1,11 +1,12 @@
 //! `souk.user.v1.UserService`: wire → domain → wire.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::SecretString;
 use souk_mesh::clock::SharedClock;
 use souk_mesh::idempotency;
-use souk_mesh::identity::{Caller, Keys, Role};
+use souk_mesh::identity::{Caller, Keys, Role, Roles};
 use souk_proto::time::timestamp;
 use souk_proto::user::v1::user_service_server::UserService;
 use souk_proto::user::v1::{
@@ -56,6 +57,7 @@ impl Service {
         let roles: &[Role] =
             if user.is_staff { &[Role::Customer, Role::Staff] } else { &[Role::Customer] };
         let now_ms = self.clock.now_ms();
+        let lifetime = Duration::from_millis(self.token_lifetime_ms.unsigned_abs());
         let text = self
             .keys
             .sign(

@@ -110,10 +110,10 @@ impl UserStore for Sqlite {
                 if let Some(earlier) = remembered(conn, CREATE_ADDRESS, key.as_ref())? {
                     return address_by_id(conn, address.user_id, earlier);
                 }
-                let kept: usize = conn
+                let kept: i64 = conn
                     .prepare_cached("SELECT count(*) FROM address WHERE user_id = ?1")?
                     .query_row([address.user_id], |row| row.get(0))?;
-                if kept >= MAX_ADDRESSES {
+                if kept >= MAX_ADDRESSES as i64 {
                     return Err(Error::TooManyAddresses);
                 }
                 address.is_default |= kept == 0;
@@ -273,7 +273,7 @@ fn user(row: &Row<'_>) -> rusqlite::Result<User> {
         is_staff: row.get("is_staff")?,
         created_at_ms: row.get("created_at_ms")?,
         updated_at_ms: row.get("updated_at_ms")?,
-        version: row.get("version")?,
+        version: row.get::<_, i64>("version")?.unsigned_abs(),
     })
 }
 
@@ -290,6 +290,6 @@ fn address(row: &Row<'_>) -> rusqlite::Result<Address> {
         is_default: row.get("is_default")?,
         created_at_ms: row.get("created_at_ms")?,
         updated_at_ms: row.get("updated_at_ms")?,
-        version: row.get("version")?,
+        version: row.get::<_, i64>("version")?.unsigned_abs(),
     })
 }
