@@ -1,1 +1,71 @@
 //! The edge: the only thing that browsers and phones can reach.
+//!
+//! One port speaks native gRPC, gRPC-web with CORS, and plain HTTP for the pages, the pictures and the probes. What is
+//! forwarded is decided by the contract: methods that nobody but staff and services may call are not there
+//! ([`forward`]). The edge knows no business; it checks no token either, for every service does, and adds no identity
+//! of its own to what it forwards.
+
+pub mod config;
+mod cors;
+mod forward;
+mod pictures;
+
+use std::io;
+use std::time::Duration;
+
+use axum::Router;
+use http::Request;
+use hyper::body::Incoming;
+use souk_mesh::platform::Platform;
+use souk_mesh::server::{Protocol, listen};
+use souk_mesh::telemetry::{self, Readiness};
+use tokio::net::TcpListener;
+use tonic::body::Body;
+use tonic_web::GrpcWebLayer;
+use tower::ServiceExt as _;
+
+pub use config::Config;
+
+/// The edge's name in logs and metrics.
+pub const NAME: &str = "edge";
+
+/// Why the edge cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An allowed origin is not one.
+    #[error("edge.allowed_origins: {0:?} is not an origin such as \"https://shop.example\", nor \"*\"")]
+    BadOrigin(String),
+    /// The port broke.
+    #[error("the edge's listener broke: {0}")]
+    Listener(#[from] io::Error),
+}
+
+/// Serves the edge on `listener` until the platform drains; then calls under way finish within `drain_limit`.
+///
+/// # Errors
+/// [`Error::BadOrigin`], [`Error::Listener`].
+pub async fn serve(
+    listener: TcpListener,
+    platform: &Platform,
+    readiness: Readiness,
+    config: &Config,
+    drain_limit: Duration,
+) -> Result<(), Error> {
+    let router = router(platform, readiness, config)?;
+    let service = router.map_request(|request: Request<Incoming>| request.map(Body::new));
+    let drain = platform.tasks.token();
+    Ok(listen(listener, service, Protocol::Http1And2, drain, drain_limit).await?)
+}
+
+/// Everything the port answers.
+fn router(platform: &Platform, readiness: Readiness, config: &Config) -> Result<Router, Error> {
+    let calls = tower::ServiceBuilder::new()
+        .layer(GrpcWebLayer::new())
+        .service(forward::Forward::new(&platform.directory));
+    Ok(Router::new()
+        .merge(souk_web::routes())
+        .merge(pictures::routes(platform.directory.forwarding_channel("catalog")))
+        .merge(telemetry::probes(readiness))
+        .fallback_service(calls)
+        .layer(cors::layer(config)?))
+}

@@ -29,9 +29,6 @@ pub enum Error {
     /// The user service could not say where to write to.
     #[error("the user service did not answer: {0}")]
     Users(Status),
-    /// The page token is not one of ours, or of another list.
-    #[error("the page token is not valid for this list")]
-    BadPageToken,
     /// The request id was used with other parameters.
     #[error("the request id was used with other parameters")]
     RequestIdReused,
@@ -59,10 +56,6 @@ impl From<Error> for Status {
             Error::BadRecipient(_) => invalid_argument(
                 "INVALID_FIELDS",
                 vec![FieldViolation::new("recipient", message)],
-            ),
-            Error::BadPageToken => invalid_argument(
-                "INVALID_PAGE_TOKEN",
-                vec![FieldViolation::new("page_token", message)],
             ),
             Error::RequestIdReused => request_id_reused(),
             Error::Users(answer) => answer,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use souk_mesh::idempotency;
 use souk_mesh::identity::{Caller, Keys, Role};
-use souk_mesh::page::Tokens;
+use souk_mesh::page::{self, Tokens};
 use souk_proto::notify::v1::notification_service_server::NotificationService;
 use souk_proto::notify::v1::{
     self as proto, Channel, ListNotificationsRequest, ListNotificationsResponse, NotificationState,
@@ -15,12 +15,13 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::domain::{Draft, Notification, State};
-use crate::error::Error;
 use crate::sender::Sender;
 use crate::store::{Filter, NotificationStore};
 
 /// Notifications on a page when the caller names no size.
-const DEFAULT_PAGE_SIZE: usize = 50;
+const DEFAULT_PAGE_SIZE: u32 = 50;
+/// Notifications on a page at most.
+const MAX_PAGE_SIZE: u32 = 500;
 
 /// The service over any store.
 pub struct Service {
@@ -32,7 +33,7 @@ pub struct Service {
 impl Service {
     /// Puts the parts together.
     pub fn new(store: Arc<dyn NotificationStore>, sender: Arc<Sender>, keys: &Keys) -> Self {
-        Self { store, sender, pages: keys.page_tokens() }
+        Self { store, sender, pages: Tokens::new(keys) }
     }
 }
 
@@ -67,18 +68,14 @@ impl NotificationService for Service {
             request.into_inner();
         let filter = Filter { user_id: addressee(&caller, &user_id)?, order_id };
         let scope = format!("notifications/{:?}/{}", filter.user_id, filter.order_id);
-        let before: Option<Uuid> = match page_token.as_str() {
-            "" => None,
-            token => Some(self.pages.decode(token, &scope).map_err(|_| Error::BadPageToken)?),
-        };
-        let size = usize::try_from(page_size).ok().filter(|size| *size > 0);
-        let size = size.unwrap_or(DEFAULT_PAGE_SIZE);
+        let before: Option<Uuid> = self.pages.decode(&page_token, &scope)?;
+        let size = page::size(page_size, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)? as usize;
         // One more than asked for tells whether there is a next page.
         let mut found = self.store.list(filter, before, size + 1).await?;
         let more = found.len() > size;
         found.truncate(size);
         let next_page_token = match found.last() {
-            Some(last) if more => self.pages.encode(&last.id, &scope),
+            Some(last) if more => self.pages.encode(&last.id, &scope)?,
             _ => String::new(),
         };
         let notifications = found.into_iter().map(wire).collect();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use souk_mesh::clock::SharedClock;
 use souk_mesh::idempotency;
 use souk_mesh::identity::{Caller, Keys};
-use souk_mesh::page::Tokens;
+use souk_mesh::page::{self, Tokens};
 use souk_proto::user::v1::{
     CreateAddressRequest, CreateAddressResponse, DeleteAddressRequest, DeleteAddressResponse,
     ListAddressesRequest, ListAddressesResponse, UpdateAddressRequest, UpdateAddressResponse,
@@ -13,13 +13,13 @@ use souk_proto::user::v1::{
 use tonic::{Request, Status};
 use uuid::Uuid;
 
-use crate::domain::{Address, AddressChange, etag};
+use crate::domain::{Address, AddressChange, MAX_ADDRESSES, etag};
 use crate::error::Error;
 use crate::store::{RequestKey, UserStore};
 use crate::wire;
 
 /// Addresses on a page when the caller names no size.
-const DEFAULT_PAGE_SIZE: usize = 50;
+const DEFAULT_PAGE_SIZE: u32 = 50;
 
 /// Reads and changes address books on behalf of their owners.
 pub struct Addresses {
@@ -31,7 +31,7 @@ pub struct Addresses {
 impl Addresses {
     /// Over the same store as the accounts.
     pub fn new(store: Arc<dyn UserStore>, clock: SharedClock, keys: &Keys) -> Self {
-        Self { store, clock, pages: keys.page_tokens() }
+        Self { store, clock, pages: Tokens::new(keys) }
     }
 
     /// One page of a user's addresses, oldest first.
@@ -42,20 +42,14 @@ impl Addresses {
         let user_id = owner(&request, &request.get_ref().user_id)?;
         let ListAddressesRequest { page_size, page_token, .. } = request.into_inner();
         let scope = format!("addresses/{user_id}");
-        let after: Option<Uuid> = match page_token.as_str() {
-            "" => None,
-            token => Some(self.pages.decode(token, &scope).map_err(|_| Error::BadPageToken)?),
-        };
-        let size = match usize::try_from(page_size) {
-            Ok(size) if size > 0 => size,
-            _ => DEFAULT_PAGE_SIZE,
-        };
+        let after: Option<Uuid> = self.pages.decode(&page_token, &scope)?;
+        let size = page::size(page_size, DEFAULT_PAGE_SIZE, MAX_ADDRESSES as u32)? as usize;
         // One more than asked for tells whether there is a next page.
         let mut addresses = self.store.addresses(user_id, after, size + 1).await?;
         let more = addresses.len() > size;
         addresses.truncate(size);
         let next_page_token = match addresses.last() {
-            Some(last) if more => self.pages.encode(&last.id, &scope),
+            Some(last) if more => self.pages.encode(&last.id, &scope)?,
             _ => String::new(),
         };
         let addresses = addresses.into_iter().map(wire::address).collect();

@@ -34,9 +34,6 @@ pub enum Error {
     /// The update mask names the address, and the request has none.
     #[error("the update mask names it, so it must be set")]
     PostalRequired,
-    /// The page token is not one of ours, or of another list.
-    #[error("the page token is not valid for this list")]
-    BadPageToken,
     /// The request id was used with other parameters.
     #[error("the request id was used with other parameters")]
     RequestIdReused,
@@ -82,10 +79,6 @@ impl From<Error> for Status {
             Error::PostalRequired => {
                 invalid_argument("INVALID_FIELDS", vec![FieldViolation::new("postal", message)])
             }
-            Error::BadPageToken => invalid_argument(
-                "INVALID_PAGE_TOKEN",
-                vec![FieldViolation::new("page_token", message)],
-            ),
             Error::RequestIdReused => request_id_reused(),
             Error::Busy => retriable(Code::ResourceExhausted, "OVERLOADED", message, RETRY_AFTER),
             Error::PasswordHash(_) | Error::Token(_) | Error::Platform(_) => {

@@ -60,12 +60,8 @@ impl Service {
         let lifetime = Duration::from_millis(self.token_lifetime_ms.unsigned_abs());
         let text = self
             .keys
-            .sign(
-                &user.id.to_string(),
-                roles.iter().copied().collect(),
-                self.token_lifetime_ms,
-                now_ms,
-            )
+            .signer
+            .sign(&user.id.to_string(), roles.iter().copied().collect::<Roles>(), lifetime, now_ms)
             .map_err(|error| Error::Token(error.to_string()))?;
         Ok(Token { text, expires_at_ms: now_ms + self.token_lifetime_ms })
     }

@@ -1,0 +1,92 @@
+//! From the edge's port to the service that owns a method, as the contract says who may call it.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use souk_mesh::client::{Channel, Directory};
+use souk_mesh::error::status;
+use souk_mesh::telemetry;
+use souk_proto::access::{self, MethodAccess};
+use souk_proto::options::v1::Access;
+use tonic::Code;
+use tonic::body::Body;
+use tower::Service;
+
+/// Packages of the contract and the services of the directory that they are served by.
+const SERVICES: &[(&str, &str)] = &[
+    ("souk.user.v1.", "user"),
+    ("souk.catalog.v1.", "catalog"),
+    ("souk.cart.v1.", "cart"),
+    ("souk.order.v1.", "order"),
+    ("souk.payment.v1.", "payment"),
+    ("souk.notify.v1.", "notify"),
+    ("souk.search.v1.", "search"),
+];
+
+/// Forwards calls by their path.
+#[derive(Clone)]
+pub struct Forward {
+    /// Path of a method → the way to its service. Only what the edge lets through.
+    ways: Arc<HashMap<&'static str, Channel>>,
+}
+
+impl Forward {
+    /// Lets through what customers, or everybody, may call.
+    pub fn new(directory: &Directory) -> Self {
+        let ways = access::all().filter(|method| is_exposed(method)).filter_map(|method| {
+            let (_, service) =
+                SERVICES.iter().find(|(package, _)| method.service.starts_with(package))?;
+            Some((method.path.as_str(), directory.forwarding_channel(service)))
+        });
+        Self { ways: Arc::new(ways.collect()) }
+    }
+}
+
+fn is_exposed(method: &MethodAccess) -> bool {
+    method.is_public() || method.allows(Access::Customer)
+}
+
+impl Service<Request<Body>> for Forward {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let way = self.ways.get(request.uri().path()).cloned();
+        Box::pin(async move {
+            let Some(way) = way else { return Ok(not_here(&request)) };
+            let traceparent = request.headers().get(telemetry::TRACEPARENT);
+            let traceparent =
+                traceparent.and_then(|value| value.to_str().ok()).map(str::to_owned);
+            let path = request.uri().path().to_owned();
+            let answer = telemetry::in_trace(&path, traceparent.as_deref(), send(way, request)).await;
+            Ok(answer)
+        })
+    }
+}
+
+async fn send(mut way: Channel, request: Request<Body>) -> Response<Body> {
+    way.call(request).await.unwrap_or_else(|status| status.into_http())
+}
+
+/// gRPC callers get a gRPC answer; a browser that mistyped an address gets a plain 404.
+fn not_here(request: &Request<Body>) -> Response<Body> {
+    let content_type = request.headers().get(http::header::CONTENT_TYPE);
+    let is_grpc = content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    if is_grpc {
+        let message = format!("the edge has no method {}", request.uri().path());
+        return status(Code::Unimplemented, "NOT_EXPOSED", message).into_http();
+    }
+    let mut answer = Response::new(Body::new(http_body_util::Full::from("not found\n")));
+    *answer.status_mut() = http::StatusCode::NOT_FOUND;
+    answer
+}
