@@ -65,10 +65,10 @@ impl Service<Request<Body>> for Forward {
         Box::pin(async move {
             let Some(way) = way else { return Ok(not_here(&request)) };
             let traceparent = request.headers().get(telemetry::TRACEPARENT);
-            let traceparent =
-                traceparent.and_then(|value| value.to_str().ok()).map(str::to_owned);
+            let traceparent = traceparent.and_then(|value| value.to_str().ok()).map(str::to_owned);
             let path = request.uri().path().to_owned();
-            let answer = telemetry::in_trace(&path, traceparent.as_deref(), send(way, request)).await;
+            let answer =
+                telemetry::in_trace(&path, traceparent.as_deref(), send(way, request)).await;
             Ok(answer)
         })
     }

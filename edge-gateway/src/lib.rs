@@ -33,7 +33,9 @@ pub const NAME: &str = "edge";
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An allowed origin is not one.
-    #[error("edge.allowed_origins: {0:?} is not an origin such as \"https://shop.example\", nor \"*\"")]
+    #[error(
+        "edge.allowed_origins: {0:?} is not an origin such as \"https://shop.example\", nor \"*\""
+    )]
     BadOrigin(String),
     /// The port broke.
     #[error("the edge's listener broke: {0}")]

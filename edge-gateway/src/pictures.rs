@@ -14,7 +14,8 @@ use tonic::Code;
 /// Pictures follow a product's name and category, which seldom change.
 const ONE_HOUR: HeaderValue = HeaderValue::from_static("public, max-age=3600");
 /// A picture opened on its own must not run anything.
-const INERT: HeaderValue = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
+const INERT: HeaderValue =
+    HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
 
 /// The route of all pictures.
 pub fn routes(catalog: Channel) -> Router {

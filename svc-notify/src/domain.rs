@@ -142,7 +142,10 @@ fn of_refund(changed: &PaymentChanged) -> Option<Draft> {
 /// The lines and the total, one to a row.
 fn bill(order: &Order) -> String {
     let money = |amount: &Option<_>| {
-        amount.clone().and_then(|m| Money::try_from(m).ok()).map_or_else(String::new, |m| m.to_string())
+        amount
+            .clone()
+            .and_then(|m| Money::try_from(m).ok())
+            .map_or_else(String::new, |m| m.to_string())
     };
     let mut text = String::new();
     for line in &order.lines {

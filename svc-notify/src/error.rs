@@ -53,10 +53,9 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let message = error.to_string();
         match error {
-            Error::BadRecipient(_) => invalid_argument(
-                "INVALID_FIELDS",
-                vec![FieldViolation::new("recipient", message)],
-            ),
+            Error::BadRecipient(_) => {
+                invalid_argument("INVALID_FIELDS", vec![FieldViolation::new("recipient", message)])
+            }
             Error::RequestIdReused => request_id_reused(),
             Error::Users(answer) => answer,
             Error::Store(error) => error.into(),

@@ -47,8 +47,13 @@ impl NotificationService for Service {
         let fingerprint = idempotency::fingerprint(request.get_ref());
         let SendEmailRequest { request_id, user_id, recipient, subject, body, order_id } =
             request.into_inner();
-        let draft =
-            Draft { user_id: user_id.parse().ok(), recipient: Some(recipient), subject, body, order_id };
+        let draft = Draft {
+            user_id: user_id.parse().ok(),
+            recipient: Some(recipient),
+            subject,
+            body,
+            order_id,
+        };
         let notification = self.sender.notification(draft, String::new());
         let kept =
             self.store.keep_for_request(notification, scope, request_id, fingerprint).await?;

@@ -11,7 +11,7 @@ mod traces;
 pub use logs::LogFormat;
 pub(crate) use metrics::install_recorder;
 pub use metrics::render as render_metrics;
-pub use probes::{Readiness, router};
+pub use probes::{Readiness, probes, router};
 pub use traces::{TRACEPARENT, current_traceparent, in_trace};
 pub(crate) use traces::{continue_in, current_trace, exporting, trace_of_headers};
 

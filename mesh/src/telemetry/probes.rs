@@ -39,8 +39,13 @@ impl Readiness {
     }
 }
 
-/// `/health`: 200 while the process answers at all. `/ready`: 200 or 503. `/metrics`: Prometheus' text format.
+/// The probes, and `/metrics` in Prometheus' text format.
 pub fn router(readiness: Readiness) -> Router {
+    probes(readiness).route("/metrics", get(metrics))
+}
+
+/// `/health`: 200 while the process answers at all. `/ready`: 200 or 503.
+pub fn probes(readiness: Readiness) -> Router {
     let ready = move || {
         let (status, text) = if readiness.is_ready() {
             (StatusCode::OK, "ready\n")
@@ -49,10 +54,7 @@ pub fn router(readiness: Readiness) -> Router {
         };
         std::future::ready((status, text))
     };
-    Router::new()
-        .route("/health", get(|| std::future::ready("ok\n")))
-        .route("/ready", get(ready))
-        .route("/metrics", get(metrics))
+    Router::new().route("/health", get(|| std::future::ready("ok\n"))).route("/ready", get(ready))
 }
 
 async fn metrics() -> impl IntoResponse {

@@ -46,7 +46,9 @@ impl NotificationStore for Sqlite {
             .write(move |conn| {
                 if !inbox::first_time(conn, CONSUMER, &seen.event_id)? {
                     let unsent = conn
-                        .prepare_cached("SELECT * FROM notification WHERE event_id = ?1 AND state = 1")?
+                        .prepare_cached(
+                            "SELECT * FROM notification WHERE event_id = ?1 AND state = 1",
+                        )?
                         .query_row([&seen.event_id], notification_of)
                         .optional()?;
                     return Ok(unsent);
@@ -83,7 +85,13 @@ impl NotificationStore for Sqlite {
                 let (id, now_ms) = (notification.id, notification.created_at_ms);
                 let answer = id.as_bytes();
                 idempotency::remember(
-                    conn, &scope, SEND_EMAIL, &request_id, &fingerprint, answer, now_ms,
+                    conn,
+                    &scope,
+                    SEND_EMAIL,
+                    &request_id,
+                    &fingerprint,
+                    answer,
+                    now_ms,
                 )?;
                 Ok(notification)
             })
