@@ -19,3 +19,5 @@ pub mod store;
 pub mod tasks;
 pub mod telemetry;
 pub mod testing;
+
+pub use platform::Platform;

@@ -1,0 +1,8 @@
+//! The server and client stacks, each behaviour in one process and over sockets.
+
+mod deadline;
+mod drain;
+mod identity;
+mod limits;
+mod support;
+mod telemetry;
