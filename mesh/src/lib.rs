@@ -1,5 +1,6 @@
 //! What every service stands on: server and client stacks, identity, config, telemetry, embedded store and event bus.
 
+pub mod bus;
 pub mod client;
 pub mod clock;
 pub mod config;

@@ -1,12 +1,17 @@
 //! Events leave with the state change that they tell of: first into a table, then to the bus.
 //!
-//! [`put`] writes the event in the same write as the change, so either both happened or neither.
+//! [`put`] writes the event in the same write as the change, so either both happened or neither;
+//! [`spawn_relay`] moves what is committed to the bus, in order, at least once.
+
+mod relay;
 
 use std::cell::Cell;
 
 use prost::Message;
 use rusqlite::Connection;
 use souk_proto::event::v1::Event;
+
+pub use relay::spawn_relay;
 
 thread_local! {
     /// Set on the writer thread by [`put`], read after the commit: wakes the relay only when

@@ -10,7 +10,7 @@
 
 mod checkpoint;
 mod connection;
-pub(crate) mod job;
+mod job;
 mod migration;
 mod reader;
 mod status;

@@ -1,4 +1,7 @@
 //! Contract tests that services and back ends run from their own tests. Nothing here is called
 //! by a running shop.
 
+mod bus;
 pub mod do_undo;
+
+pub use bus::{BusUnderTest, bus_contract};

@@ -3,6 +3,7 @@
 // The lint lets tests unwrap, and takes their helpers for something else.
 #![allow(clippy::unwrap_used)]
 
+mod bus;
 mod config;
 mod stack;
 mod store;

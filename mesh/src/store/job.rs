@@ -1,12 +1,12 @@
 //! One waiting write: a closure, what it answered, and the caller to tell.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::Error;
+use crate::panic;
 
 /// What became of the group that a write was part of.
 pub(super) enum Fate<'a> {
@@ -89,16 +89,5 @@ pub(super) fn run_caught<T, E: From<Error>>(
     connection: &Connection,
 ) -> Result<T, E> {
     catch_unwind(AssertUnwindSafe(|| work(connection)))
-        .unwrap_or_else(|panic| Err(Error::Panicked(panic_text(&*panic)).into()))
-}
-
-/// The message of a panic, as far as it has one.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    if let Some(text) = panic.downcast_ref::<&'static str>() {
-        (*text).to_owned()
-    } else if let Some(text) = panic.downcast_ref::<String>() {
-        text.clone()
-    } else {
-        "a panic without a message".to_owned()
-    }
+        .unwrap_or_else(|panic| Err(Error::Panicked(panic::message(&*panic).to_owned()).into()))
 }
