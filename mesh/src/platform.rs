@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::bus::embedded::Embedded;
+use crate::bus::{self, Bus};
 use crate::client::Directory;
 use crate::clock::{SharedClock, SystemClock};
 use crate::identity::{self, Keys};
@@ -18,6 +20,8 @@ use crate::telemetry::Readiness;
 
 /// The file in a service's data folder that the process using it holds locked.
 const LOCK_FILE: &str = "process.lock";
+/// The folder of the event bus, which processes share.
+const BUS_FOLDER: &str = "bus";
 /// The folder of the signing key.
 const KEYS_FOLDER: &str = "keys";
 
@@ -43,6 +47,9 @@ pub enum Error {
     /// The signing key could not be had.
     #[error(transparent)]
     Keys(#[from] identity::Error),
+    /// The event bus could not be opened.
+    #[error("event bus: {0}")]
+    Bus(#[from] bus::Error),
 }
 
 fn holder_text(holder: &Option<u32>) -> String {
@@ -56,6 +63,8 @@ pub struct Platform {
     pub clock: SharedClock,
     /// The way to other services.
     pub directory: Directory,
+    /// The way to those who are told what happened.
+    pub bus: Arc<dyn Bus>,
     /// The signing key.
     pub keys: Arc<Keys>,
     /// Background work, and the drain.
@@ -74,10 +83,13 @@ impl Platform {
     /// The platform of a process whose data is below `data`, which is made if it is not there.
     ///
     /// # Errors
-    /// [`Error::Folder`], [`Error::Keys`].
+    /// [`Error::Folder`], [`Error::Keys`], [`Error::Bus`].
     pub fn open(data: &Path, clock: SharedClock, limits: server::Limits) -> Result<Self, Error> {
         make_folder(data)?;
         let keys = Arc::new(Keys::load_or_create(&data.join(KEYS_FOLDER))?);
+        let bus_folder = data.join(BUS_FOLDER);
+        make_folder(&bus_folder)?;
+        let bus = Arc::new(Embedded::open(&bus_folder, Arc::clone(&clock))?);
         let tasks = Tasks::new();
         let stack = ServerStack::new(Arc::clone(&keys), Arc::clone(&clock), tasks.token(), limits);
         Ok(Self {
@@ -87,6 +99,7 @@ impl Platform {
             data: data.to_owned(),
             locks: Arc::new(Mutex::new(HashMap::new())),
             clock,
+            bus,
             keys,
             tasks,
             stack,
