@@ -2,15 +2,59 @@
 //!
 //! Architecture invariant: nothing in this folder knows of commerce, gRPC or a particular store.
 //!
+//! # Layout, in the order in which an event travels
+//!
 //! | part | what it is |
 //! | --- | --- |
-//! | [`log`] | the one log of a node: slots, appended once and never changed |
-//! | [`tables`] | the keyed tables that the log is drained into |
-//! | [`row`] | the typed rows of those tables |
-//! | [`seams`] | time, randomness and spawning, as the engine is given them |
+//! | [`engine`] | the handle: start, signal, update, cancel, look |
+//! | [`cx`], [`step`], [`failure`], [`registry`], [`resources`] | what workflows are written with |
+//! | `run` | one run in memory: live and in replay |
+//! | `cell`, `directory`, `load`, `idle` | which runs are in memory, and how they come and go |
+//! | [`event`], `slot` | what is recorded, and its bytes |
+//! | `core`, `committer` | group commit: nothing leaves before it is durable |
+//! | `effects`, `call`, `drive`, `timers` | what a durable event lets out |
+//! | `drainer`, [`projection`], [`row`] | from the log into the tables |
+//! | `recovery` | start = recover |
+//! | [`log`], [`tables`], [`seams`] | what the engine stands on |
+//! | [`limits`], [`error`] | every bound, every refusal |
 
+mod call;
+mod cell;
+mod committer;
+mod core;
+pub mod cx;
+mod directory;
+mod drainer;
+mod drive;
+mod effects;
+#[allow(clippy::module_inception)]
+pub mod engine;
+pub mod error;
+pub mod event;
+pub mod failure;
+mod idle;
 pub mod ids;
+pub mod limits;
+mod load;
 pub mod log;
+pub mod projection;
+mod recovery;
+pub mod registry;
+pub mod resources;
 pub mod row;
+mod run;
 pub mod seams;
+mod slot;
+pub mod step;
 pub mod tables;
+mod timers;
+
+pub use self::cell::Outcome;
+pub use self::core::Options;
+pub use self::cx::{Cx, Saga};
+pub use self::engine::{Answer, Engine, StartRequest, Started};
+pub use self::error::Error;
+pub use self::failure::Failure;
+pub use self::registry::Registry;
+pub use self::resources::Resources;
+pub use self::run::PendingCall;

@@ -112,12 +112,24 @@ pub struct RunRow {
     /// What a completed run returned, as JSON.
     #[prost(bytes = "bytes", optional, tag = "15")]
     pub result: Option<Bytes>,
-    /// Why the run failed, is parked or stuck.
+    /// Why the run failed or is being undone.
     #[prost(message, optional, tag = "16")]
     pub failure: Option<FailureRecord>,
     /// Whether a cancellation was requested.
     #[prost(bool, tag = "17")]
     pub cancel_requested: bool,
+    /// Why the run is parked: what its compensation failed with, the last time.
+    #[prost(message, optional, tag = "18")]
+    pub parked_by: Option<FailureRecord>,
+    /// The code under which the run is stuck; empty if it is not.
+    #[prost(string, tag = "19")]
+    pub stuck_code: String,
+    /// What was found when it became stuck.
+    #[prost(string, tag = "20")]
+    pub stuck_message: String,
+    /// Where the run stood when it became stuck.
+    #[prost(enumeration = "RunState", tag = "21")]
+    pub state_before_stuck: i32,
 }
 
 impl RunRow {

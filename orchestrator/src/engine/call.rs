@@ -1,0 +1,115 @@
+//! Calls: steps and compensations with their types erased, as the engine runs them.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use super::failure::Failure;
+use super::limits::MAX_PAYLOAD_BYTES;
+use super::step::{Compensation, Policy, Step, StepContext, StepError};
+
+/// Something that can be attempted.
+pub(crate) trait Callable: Send + Sync {
+    /// How it is retried.
+    fn policy(&self) -> Policy;
+    /// One attempt; the output is JSON.
+    fn attempt(
+        self: Arc<Self>,
+        context: StepContext,
+    ) -> BoxFuture<'static, Result<Bytes, StepError>>;
+}
+
+/// A call that is on record and has no outcome yet.
+#[derive(Clone)]
+pub(crate) struct Call {
+    pub command: u64,
+    pub name: &'static str,
+    pub is_undo: bool,
+    pub callable: Arc<dyn Callable>,
+    pub effect_key: Arc<str>,
+    pub undone_key: Option<Arc<str>>,
+    pub scheduled_at_ms: i64,
+    /// Attempts that are known to have failed.
+    pub failed_attempts: u32,
+    pub token: CancellationToken,
+}
+
+/// A step with its input.
+pub(crate) struct StepCall<S>(pub S);
+
+impl<S: Step> Callable for StepCall<S> {
+    fn policy(&self) -> Policy {
+        self.0.policy()
+    }
+
+    fn attempt(
+        self: Arc<Self>,
+        context: StepContext,
+    ) -> BoxFuture<'static, Result<Bytes, StepError>> {
+        Box::pin(async move {
+            let output = self.0.run(&context).await?;
+            // Not refused: the step did something, and how to undo it stays on record.
+            let json = serde_json::to_vec(&output)
+                .map_err(|error| StepError::permanent("OUTPUT_NOT_JSON", error.to_string()))?;
+            if json.len() > MAX_PAYLOAD_BYTES {
+                let message = format!("{} bytes, at most {MAX_PAYLOAD_BYTES} are kept", json.len());
+                return Err(StepError::permanent("OUTPUT_TOO_LARGE", message));
+            }
+            Ok(Bytes::from(json))
+        })
+    }
+}
+
+/// Makes a call of a compensation from what is on record.
+pub trait UndoRunner: Send + Sync {
+    /// The compensation's name.
+    #[doc(hidden)]
+    fn name(&self) -> &'static str;
+    /// The call.
+    #[doc(hidden)]
+    #[allow(private_interfaces)]
+    fn call(&self, input: &Bytes, cause: &Failure) -> Result<Arc<dyn Callable>, serde_json::Error>;
+}
+
+struct TypedRunner<C>(PhantomData<fn() -> C>);
+
+/// The runner of a type of compensation.
+pub(crate) fn undo_runner<C: Compensation>() -> Arc<dyn UndoRunner> {
+    Arc::new(TypedRunner::<C>(PhantomData))
+}
+
+impl<C: Compensation> UndoRunner for TypedRunner<C> {
+    fn name(&self) -> &'static str {
+        C::NAME
+    }
+
+    #[allow(private_interfaces)]
+    fn call(&self, input: &Bytes, cause: &Failure) -> Result<Arc<dyn Callable>, serde_json::Error> {
+        let compensation: C = serde_json::from_slice(input)?;
+        Ok(Arc::new(UndoCall { compensation, cause: cause.clone() }))
+    }
+}
+
+struct UndoCall<C> {
+    compensation: C,
+    cause: Failure,
+}
+
+impl<C: Compensation> Callable for UndoCall<C> {
+    fn policy(&self) -> Policy {
+        self.compensation.policy()
+    }
+
+    fn attempt(
+        self: Arc<Self>,
+        context: StepContext,
+    ) -> BoxFuture<'static, Result<Bytes, StepError>> {
+        Box::pin(async move {
+            self.compensation.run(&context, &self.cause).await?;
+            Ok(Bytes::new())
+        })
+    }
+}

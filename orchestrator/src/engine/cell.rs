@@ -1,0 +1,193 @@
+//! A run's place in memory: the run itself, its events that are not in the tables yet, and what may be told of it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use prost::Message;
+use tokio::sync::Notify;
+
+use super::error::Error;
+use super::event::Event;
+use super::ids::RunId;
+use super::projection;
+use super::row::RunRow;
+use super::run::{Run, UpdateOutcome};
+
+/// Events of a run that the tables do not have yet, and the row that they do have.
+#[derive(Default)]
+pub(crate) struct Tail {
+    pub first_sequence: u64,
+    /// Each with its length in front.
+    pub events: VecDeque<Bytes>,
+    pub row: Option<RunRow>,
+}
+
+/// What is durable and may be told to those who wait.
+#[derive(Default)]
+pub(crate) struct Published {
+    pub answer: Option<Bytes>,
+    pub closed: Option<Outcome>,
+    pub updates: BTreeMap<String, UpdateOutcome>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// A state that is closed.
+    pub state: super::row::RunState,
+    /// JSON, if it completed.
+    pub result: Option<Bytes>,
+    /// Why, if it did not.
+    pub failure: Option<super::failure::Failure>,
+}
+
+impl Outcome {
+    /// From the row of a closed run.
+    pub(crate) fn of_row(row: &RunRow) -> Option<Outcome> {
+        row.state().is_closed().then(|| Outcome {
+            state: row.state(),
+            result: row.result.clone(),
+            failure: row.failure.as_ref().map(Into::into),
+        })
+    }
+}
+
+/// See the module. Locks are taken in the order `run`, `tail`.
+pub(crate) struct RunCell {
+    pub run_id: RunId,
+    pub workflow_id: Arc<str>,
+    pub fingerprint: Bytes,
+    pub run: Mutex<Option<Box<Run>>>,
+    /// Held by whoever loads the run.
+    pub load_gate: tokio::sync::Mutex<()>,
+    pub tail: Mutex<Tail>,
+    /// Events with a smaller sequence number are durable.
+    durable: AtomicU64,
+    pub published: Mutex<Published>,
+    /// Woken whenever more has become durable.
+    pub changed: Notify,
+    /// Callers that use the cell now: it stays in memory for them.
+    pins: AtomicUsize,
+    /// Whether the cell is in the queue of those that may leave memory.
+    pub is_queued_idle: AtomicBool,
+}
+
+impl RunCell {
+    /// A cell without its run.
+    pub fn new(run_id: RunId, workflow_id: Arc<str>, fingerprint: Bytes) -> RunCell {
+        RunCell {
+            run_id,
+            workflow_id,
+            fingerprint,
+            run: Mutex::new(None),
+            load_gate: tokio::sync::Mutex::new(()),
+            tail: Mutex::new(Tail::default()),
+            durable: AtomicU64::new(0),
+            published: Mutex::new(Published::default()),
+            changed: Notify::new(),
+            pins: AtomicUsize::new(0),
+            is_queued_idle: AtomicBool::new(false),
+        }
+    }
+
+    /// A cell for a run that is in the tables.
+    pub fn of_row(row: &RunRow) -> RunCell {
+        let cell =
+            RunCell::new(row.id(), row.workflow_id.as_str().into(), row.input_fingerprint.clone());
+        let tail = Tail {
+            first_sequence: row.next_sequence,
+            events: VecDeque::new(),
+            row: Some(row.clone()),
+        };
+        *cell.tail.lock() = tail;
+        cell.durable.store(row.next_sequence, Ordering::Release);
+        cell.published.lock().answer.clone_from(&row.answer);
+        cell
+    }
+
+    /// Events with a smaller sequence number are durable.
+    pub fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    /// Called by the committer alone, in the order of the log.
+    pub fn set_durable(&self, sequence: u64) {
+        self.durable.store(sequence, Ordering::Release);
+    }
+
+    /// The durable events from `from` on that the tables may not have yet; `None` if the tables have that event.
+    pub fn tail_from(&self, from: u64) -> Option<Vec<Bytes>> {
+        let tail = self.tail.lock();
+        let skip = usize::try_from(from.checked_sub(tail.first_sequence)?).ok()?;
+        let durable = usize::try_from(self.durable().saturating_sub(tail.first_sequence)).ok()?;
+        Some(tail.events.iter().take(durable).skip(skip).cloned().collect())
+    }
+
+    /// The row as the durable events make it. `None` while nothing is durable.
+    pub fn durable_row(&self) -> Result<Option<RunRow>, Error> {
+        self.row_before(self.durable())
+    }
+
+    /// The row as the events before `sequence` make it, be they durable or not.
+    pub fn row_before(&self, sequence: u64) -> Result<Option<RunRow>, Error> {
+        let (mut row, events) = {
+            let tail = self.tail.lock();
+            let count = sequence.saturating_sub(tail.first_sequence);
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
+            let events: Vec<Bytes> = tail.events.iter().take(count).cloned().collect();
+            (tail.row.clone(), events)
+        };
+        for bytes in events {
+            let event = decode(&bytes)?;
+            let applied = projection::apply(row.take(), self.run_id, &event, bytes.len());
+            row = Some(applied.map_err(|illegal| damaged(self.run_id, &illegal.to_string()))?);
+        }
+        Ok(row)
+    }
+
+    pub fn pin(&self) {
+        self.pins.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub fn is_pinned(&self) -> bool {
+        self.pins.load(Ordering::Acquire) > 0
+    }
+}
+
+/// A cell that stays in memory while this lives.
+pub(crate) struct Held(Arc<RunCell>);
+
+impl Held {
+    /// The cell must have been pinned for it, under the directory's lock.
+    pub fn of_pinned(cell: Arc<RunCell>) -> Held {
+        Held(cell)
+    }
+}
+
+impl std::ops::Deref for Held {
+    type Target = Arc<RunCell>;
+
+    fn deref(&self) -> &Arc<RunCell> {
+        &self.0
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.pins.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Reads an event with its length in front.
+pub(crate) fn decode(bytes: &Bytes) -> Result<Event, Error> {
+    Event::decode_length_delimited(bytes.clone())
+        .map_err(|error| Error::Damaged { place: "an event".into(), what: error.to_string() })
+}
+
+/// A run whose history cannot be what was written.
+pub(crate) fn damaged(run_id: RunId, what: &str) -> Error {
+    Error::Damaged { place: format!("the history of run {run_id}"), what: what.to_owned() }
+}

@@ -1,0 +1,169 @@
+//! Group commit: every event that waits goes into one slot; the next slot forms while this one is written.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::cell::RunCell;
+use super::core::Core;
+use super::drainer::DrainSlot;
+use super::effects::Effects;
+use super::ids::Slot;
+use super::limits::{
+    APPEND_RETRY_MS, EFFECTS_PER_TASK, MAX_APPEND_TRIES, MAX_SLOT_BYTES, MAX_WAITING_BYTES,
+    MAX_WAITING_COMMITS,
+};
+use super::log::Appended;
+use super::slot::SlotWriter;
+
+/// Consecutive events of one run, and what they let out once they are durable.
+pub(crate) struct Commit {
+    pub cell: Arc<RunCell>,
+    pub first_sequence: u64,
+    /// Each with its length in front.
+    pub events: Vec<Bytes>,
+    pub effects: Effects,
+}
+
+impl Commit {
+    fn bytes(&self) -> usize {
+        self.events.iter().map(Bytes::len).sum()
+    }
+}
+
+/// The queue in front of the log.
+#[derive(Default)]
+pub(crate) struct Committer {
+    waiting: Mutex<Vec<Commit>>,
+    wake: Notify,
+    count: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Committer {
+    /// Called under the run's lock, so that a run's commits are in the order of its events.
+    pub fn push(&self, commit: Commit) {
+        self.bytes.fetch_add(commit.bytes(), Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.waiting.lock().push(commit);
+        self.wake.notify_one();
+    }
+
+    /// Whether so much waits that new work must be refused.
+    pub fn is_full(&self) -> bool {
+        self.count.load(Ordering::Relaxed) >= MAX_WAITING_COMMITS
+            || self.bytes.load(Ordering::Relaxed) >= MAX_WAITING_BYTES
+    }
+
+    /// Whether nothing waits and nothing is being written.
+    pub fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
+    }
+
+    /// The next batch: what waits, up to the size of a slot. A single commit may be larger than that.
+    fn take(&self) -> Vec<Commit> {
+        let mut waiting = self.waiting.lock();
+        let mut bytes = 0;
+        let fitting = waiting.iter().take_while(|commit| {
+            bytes += commit.bytes();
+            bytes <= MAX_SLOT_BYTES
+        });
+        let count = fitting.count().max(1).min(waiting.len());
+        if count == waiting.len() {
+            return std::mem::take(&mut waiting);
+        }
+        let rest = waiting.split_off(count);
+        std::mem::replace(&mut waiting, rest)
+    }
+}
+
+/// Writes batches until the engine stops or the log is lost. One slot is in flight at a time; several would need no more
+/// than to hold back what follows an unfinished one.
+pub(crate) async fn commit_all(core: Arc<Core>) {
+    let mut slot = Slot(0);
+    let mut batch = 0;
+    loop {
+        let commits = core.committer.take();
+        if commits.is_empty() {
+            tokio::select! {
+                () = core.committer.wake.notified() => continue,
+                () = core.log_stop.cancelled() => return,
+            }
+        }
+        batch += 1;
+        let bytes = encode(&core.writer, batch, &commits);
+        let size = bytes.len();
+        if !append(&core, slot, bytes).await {
+            core.fence();
+            return;
+        }
+        metrics::counter!("souk_engine_commits_total").increment(1);
+        metrics::histogram!("souk_engine_commit_events").record(commits.len() as f64);
+        acknowledge(&core, slot, size, commits);
+        slot = slot.next();
+    }
+}
+
+fn encode(writer: &[u8; 16], batch: u64, commits: &[Commit]) -> Bytes {
+    let bytes = commits.iter().map(|commit| commit.bytes() + 32).sum();
+    let mut slot = SlotWriter::new(writer, batch, bytes);
+    for commit in commits {
+        slot.push(commit.cell.run_id, commit.first_sequence, &commit.events);
+    }
+    slot.finish()
+}
+
+/// Whether the slot holds these bytes. An unknown outcome is resolved by the same bytes again.
+async fn append(core: &Arc<Core>, slot: Slot, bytes: Bytes) -> bool {
+    for _ in 0..MAX_APPEND_TRIES {
+        match core.log.append(core.log_id, slot, bytes.clone()).await {
+            Appended::Applied => return true,
+            Appended::Lost => {
+                tracing::error!(log = core.log_id.0, slot = slot.0, "the log was taken over");
+                return false;
+            }
+            Appended::Unknown(why) => {
+                tracing::warn!(
+                    log = core.log_id.0,
+                    slot = slot.0,
+                    why,
+                    "an append's outcome is unknown"
+                );
+                core.seams.clock.sleep(Duration::from_millis(APPEND_RETRY_MS)).await;
+            }
+        }
+    }
+    tracing::error!(log = core.log_id.0, slot = slot.0, "the log cannot be written; giving it up");
+    false
+}
+
+/// The batch is durable: say so, hand it on to be drained, and let its effects out.
+fn acknowledge(core: &Arc<Core>, slot: Slot, bytes: usize, commits: Vec<Commit>) {
+    let count = commits.len();
+    let events: usize = commits.iter().map(Commit::bytes).sum();
+    let mut cells = Vec::with_capacity(count);
+    let mut effects = Vec::with_capacity(count);
+    for commit in commits {
+        commit.cell.set_durable(commit.first_sequence + commit.events.len() as u64);
+        cells.push(commit.cell.clone());
+        effects.push((commit.cell, commit.effects));
+    }
+    core.drainer.push(DrainSlot { slot, bytes: bytes as u64, cells, at_ms: core.now_ms() });
+    while !effects.is_empty() {
+        let rest = effects.split_off(effects.len().min(EFFECTS_PER_TASK));
+        let chunk = std::mem::replace(&mut effects, rest);
+        let released = core.clone();
+        let work = async move {
+            for (cell, effects) in chunk {
+                effects.release(&released, &cell);
+            }
+        };
+        core.seams.spawner.spawn("effects", Box::pin(work));
+    }
+    core.committer.bytes.fetch_sub(events, Ordering::Relaxed);
+    core.committer.count.fetch_sub(count, Ordering::Release);
+}

@@ -1,0 +1,232 @@
+//! What all parts of an engine share, and the one way by which something happens to a run.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message;
+use tokio_util::sync::CancellationToken;
+
+use super::cell::RunCell;
+use super::committer::{Commit, Committer};
+use super::directory::Directory;
+use super::drainer::Drainer;
+use super::effects::Effects;
+use super::error::Error;
+use super::event::{Body, Event};
+use super::idle::Idle;
+use super::ids::{LogId, RunId};
+use super::limits::{MAX_LOADED_RUNS, MAX_PAYLOAD_BYTES};
+use super::log::Log;
+use super::registry::Registry;
+use super::resources::Resources;
+use super::row::RunState;
+use super::run::{Phase, Run};
+use super::seams::Seams;
+use super::tables::Tables;
+use super::timers::Timers;
+
+/// How an engine behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long events stay in the log before they are drained into the tables. Runs that close within it leave one
+    /// record.
+    pub drain_delay: Duration,
+    /// How long a run that waits for signals or timers only stays in memory.
+    pub idle_after: Duration,
+    /// How many such runs stay in memory at most.
+    pub max_idle_runs: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            drain_delay: Duration::from_millis(500),
+            idle_after: Duration::from_secs(60),
+            max_idle_runs: 20_000,
+        }
+    }
+}
+
+/// See the module.
+pub(crate) struct Core {
+    pub options: Options,
+    pub log: Arc<dyn Log>,
+    pub log_id: LogId,
+    /// Makes the slots of this engine its own.
+    pub writer: [u8; 16],
+    pub tables: Arc<dyn Tables>,
+    pub seams: Seams,
+    pub registry: Registry,
+    pub resources: Arc<Resources>,
+    pub directory: Directory,
+    pub committer: Committer,
+    pub drainer: Drainer,
+    pub timers: Timers,
+    pub idle: Idle,
+    pub accepting: AtomicBool,
+    /// The log belongs to someone else.
+    pub fenced: CancellationToken,
+    /// Calls, timers and eviction end.
+    pub stop: CancellationToken,
+    /// The committer ends.
+    pub log_stop: CancellationToken,
+    /// The drainer drains what is left, and ends.
+    pub drain_stop: CancellationToken,
+    /// It has ended.
+    pub drained: CancellationToken,
+}
+
+impl Core {
+    pub fn now_ms(&self) -> i64 {
+        self.seams.clock.now_ms()
+    }
+
+    /// A new run id, ordered by time.
+    pub fn new_run_id(&self) -> RunId {
+        let ms = u64::try_from(self.now_ms()).unwrap_or(0);
+        let mut random = [0; 10];
+        random[..8].copy_from_slice(&self.seams.random.next_u64().to_le_bytes());
+        random[8..].copy_from_slice(&self.seams.random.next_u64().to_le_bytes()[..2]);
+        RunId(uuid::Builder::from_unix_timestamp_millis(ms, &random).into_uuid())
+    }
+
+    /// This node has lost its log: nothing of what it does may be seen any more.
+    pub fn fence(&self) {
+        self.fenced.cancel();
+        self.stop.cancel();
+        self.drain_stop.cancel();
+    }
+
+    /// Whether work that is not needed to finish other work may come in.
+    pub fn admit(&self) -> Result<(), Error> {
+        self.check_open()?;
+        if self.committer.is_full() {
+            return Err(Error::Overloaded("too many commits wait for the log"));
+        }
+        if self.drainer.is_behind() {
+            return Err(Error::Overloaded("the tables are too far behind the log"));
+        }
+        Ok(())
+    }
+
+    /// Like [`Core::admit`], for work that takes memory until it is done.
+    pub fn admit_start(&self) -> Result<(), Error> {
+        self.admit()?;
+        if self.directory.len() >= MAX_LOADED_RUNS {
+            return Err(Error::Overloaded("too many runs are in memory"));
+        }
+        Ok(())
+    }
+
+    pub fn check_open(&self) -> Result<(), Error> {
+        if self.fenced.is_cancelled() {
+            return Err(Error::Fenced);
+        }
+        if !self.accepting.load(Ordering::Relaxed) {
+            return Err(Error::ShuttingDown);
+        }
+        Ok(())
+    }
+
+    /// Lets something happen to a run that is in memory: `make` looks at it and says what, if anything, under its lock.
+    /// Returns the sequence number that must be durable before anyone may be told of what was found or done.
+    pub fn deliver(
+        self: &Arc<Self>,
+        cell: &Arc<RunCell>,
+        make: impl FnOnce(&mut Run) -> Result<Option<Body>, Error>,
+    ) -> Result<u64, Error> {
+        let mut guard = cell.run.lock();
+        let Some(run) = guard.as_mut() else {
+            return Err(Error::NotFound(cell.workflow_id.to_string()));
+        };
+        let Some(body) = make(run)? else { return Ok(run.next_sequence) };
+        let events = run.observe(body, self.now_ms());
+        self.commit(cell, run, &events);
+        let sequence = run.next_sequence;
+        if run.is_closed() {
+            // Nothing can happen to it any more; its events are all that is needed.
+            run.unload();
+        }
+        Ok(sequence)
+    }
+
+    /// Like [`Core::deliver`], for outcomes that nobody waits for.
+    pub fn deliver_quietly(
+        self: &Arc<Self>,
+        cell: &Arc<RunCell>,
+        make: impl FnOnce(&mut Run) -> Option<Body>,
+    ) {
+        // A run that is gone or closed needs no outcome any more.
+        let _ = self.deliver(cell, |run| Ok(make(run)));
+    }
+
+    /// Puts new events into the queue for the log. Called under the run's lock.
+    pub fn commit(self: &Arc<Self>, cell: &Arc<RunCell>, run: &mut Run, events: &[Event]) {
+        run.note_answers(events);
+        let effects = Effects::gather(run, events);
+        let first_sequence = run.next_sequence - events.len() as u64;
+        let events: Vec<Bytes> =
+            events.iter().map(|event| event.encode_length_delimited_to_vec().into()).collect();
+        cell.tail.lock().events.extend(events.iter().cloned());
+        self.committer.push(Commit { cell: cell.clone(), first_sequence, events, effects });
+    }
+
+    /// Waits until a run's events before `sequence` are durable.
+    pub async fn wait_durable(&self, cell: &RunCell, sequence: u64) -> Result<(), Error> {
+        self.wait_for(cell, || (cell.durable() >= sequence).then_some(())).await
+    }
+
+    /// Waits until `look` finds something, looking again whenever more of the run is durable.
+    pub async fn wait_for<T>(
+        &self,
+        cell: &RunCell,
+        look: impl Fn() -> Option<T>,
+    ) -> Result<T, Error> {
+        loop {
+            let changed = cell.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if let Some(found) = look() {
+                return Ok(found);
+            }
+            tokio::select! {
+                () = changed => {}
+                () = self.fenced.cancelled() => return Err(Error::Fenced),
+                () = self.drained.cancelled() => return Err(Error::ShuttingDown),
+            }
+        }
+    }
+}
+
+/// What a run that has ended answers to whoever wants something of it.
+pub(crate) fn closed_error(cell: &RunCell, run: &Run) -> Option<Error> {
+    match run.phase {
+        Phase::Closed(state) => Some(closed(&cell.workflow_id, state)),
+        _ => None,
+    }
+}
+
+pub(crate) fn closed(workflow_id: &str, state: RunState) -> Error {
+    Error::Closed { workflow_id: workflow_id.to_owned(), state }
+}
+
+/// Holds a payload or an id against its bound.
+pub(crate) fn check_size(what: &'static str, actual: usize, limit: usize) -> Result<(), Error> {
+    if actual > limit {
+        return Err(Error::TooLarge { what, actual, limit });
+    }
+    Ok(())
+}
+
+/// Holds a payload against its bound, and against JSON.
+pub(crate) fn check_payload(what: &str, payload: &[u8]) -> Result<(), Error> {
+    check_size("the payload's bytes", payload.len(), MAX_PAYLOAD_BYTES)?;
+    if payload.is_empty() {
+        return Ok(());
+    }
+    serde_json::from_slice::<serde::de::IgnoredAny>(payload)
+        .map(|_| ())
+        .map_err(|error| Error::InvalidInput { what: what.to_owned(), problem: error.to_string() })
+}

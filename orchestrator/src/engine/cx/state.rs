@@ -1,0 +1,205 @@
+//! The state behind [`Cx`](super::Cx): commands, what they wait for, and what was decided since the last event.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::task::Waker;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::Ledger;
+use super::message::Acceptor;
+use crate::engine::call::Call;
+use crate::engine::error::{Misfit, StuckCode};
+use crate::engine::event::{Body, CommandGivenUp, VersionMarked};
+use crate::engine::failure::Failure;
+use crate::engine::ids::RunId;
+use crate::engine::limits::MAX_DECISIONS_PER_EVENT;
+
+/// What a run and the futures of its workflow share.
+pub(crate) struct Shared {
+    pub run_id: RunId,
+    pub workflow_id: Arc<str>,
+    /// Set before the workflow is dropped for want of memory or at shutdown: futures that are dropped then give
+    /// nothing up.
+    pub unloading: AtomicBool,
+    pub state: Mutex<State>,
+}
+
+/// What a command has come to.
+pub(crate) type Outcome = Result<Bytes, Failure>;
+
+/// A command that waits for its outcome, or whose outcome waits to be taken.
+#[derive(Default)]
+pub(crate) struct Wait {
+    pub outcome: Option<Outcome>,
+    pub waker: Option<Waker>,
+    pub is_timer: bool,
+}
+
+/// Signals of one name.
+pub(crate) type Inbox = VecDeque<(String, Bytes)>;
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct State {
+    pub now_ms: i64,
+    pub random_state: u64,
+    pub next_command: u64,
+    pub occurrences: HashMap<&'static str, u32>,
+    /// Decisions since the last event, in order.
+    pub decisions: Vec<Body>,
+    /// Steps and timers.
+    pub waits: BTreeMap<u64, Wait>,
+    /// Futures that wait for signals, updates or the cancellation, by a number of their own.
+    pub waiters: BTreeMap<u64, Waker>,
+    pub next_waiter: u64,
+    /// Calls on record without an outcome.
+    pub calls: BTreeMap<u64, Call>,
+    /// Those of them that were decided since the last event.
+    pub launches: Vec<u64>,
+    pub signals: BTreeMap<String, Inbox>,
+    pub updates: BTreeMap<String, Inbox>,
+    pub acceptors: BTreeMap<&'static str, Acceptor>,
+    pub ledger: Ledger,
+    pub answered: bool,
+    pub cancelled: Option<String>,
+    /// Versions of changes that this run follows, marked or not.
+    pub versions: BTreeMap<String, u32>,
+    /// The marks of the history that is being replayed.
+    pub marks: BTreeMap<String, u32>,
+    /// Changes that were met; a mark is decided once.
+    pub marked: BTreeSet<String>,
+    pub replaying: bool,
+    pub misfit: Option<Misfit>,
+}
+
+impl State {
+    pub fn take_command(&mut self) -> u64 {
+        self.next_command += 1;
+        self.next_command
+    }
+
+    /// Which step or compensation of this name comes now, from 1.
+    pub fn take_occurrence(&mut self, name: &'static str) -> u32 {
+        let occurrence = self.occurrences.entry(name).or_insert(0);
+        *occurrence += 1;
+        *occurrence
+    }
+
+    pub fn emit(&mut self, body: Body) {
+        if self.decisions.len() >= MAX_DECISIONS_PER_EVENT {
+            self.misfit(
+                StuckCode::BoundExceeded,
+                format!("more than {MAX_DECISIONS_PER_EVENT} decisions for one event"),
+            );
+            return;
+        }
+        self.decisions.push(body);
+    }
+
+    /// The first misfit stands.
+    pub fn misfit(&mut self, code: StuckCode, message: String) {
+        self.misfit.get_or_insert(Misfit { code, message });
+    }
+
+    pub fn misfit_value(&mut self, what: &str, error: &serde_json::Error) {
+        self.misfit(StuckCode::ValueMismatch, format!("{what}: {error}"));
+    }
+
+    /// SplitMix64.
+    pub fn random(&mut self) -> u64 {
+        self.random_state = self.random_state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random_state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub fn version(&mut self, change: &str, oldest: u32, current: u32) -> u32 {
+        let known = self.versions.get(change).or_else(|| self.marks.get(change)).copied();
+        let version = known.unwrap_or(if self.replaying { 0 } else { current });
+        self.versions.insert(change.to_owned(), version);
+        // A run that passed here before the change existed has no mark, and never gets one.
+        let has_mark = self.marks.contains_key(change) || (known.is_none() && !self.replaying);
+        if has_mark && self.marked.insert(change.to_owned()) {
+            self.emit(Body::VersionMarked(VersionMarked { change: change.to_owned(), version }));
+        }
+        if version < oldest || version > current {
+            let message =
+                format!("{change} is at {version}; this build knows {oldest} to {current}");
+            self.misfit(StuckCode::VersionUnsupported, message);
+        }
+        version
+    }
+
+    /// An outcome has come for a command.
+    pub fn resolve(&mut self, command: u64, outcome: Outcome) {
+        if let Some(wait) = self.waits.get_mut(&command) {
+            wait.outcome = Some(outcome);
+            if let Some(waker) = wait.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Nobody waits for this command any more.
+    pub fn give_up(&mut self, command: u64) {
+        let Some(wait) = self.waits.remove(&command) else { return };
+        if wait.outcome.is_some() {
+            return;
+        }
+        if wait.is_timer {
+            self.emit(Body::TimerGivenUp(CommandGivenUp { command }));
+        } else {
+            if let Some(call) = self.calls.remove(&command) {
+                call.token.cancel();
+            }
+            self.emit(Body::StepAbandoned(CommandGivenUp { command }));
+        }
+    }
+
+    pub fn wait_as(&mut self, waiter: &mut Option<u64>, waker: &Waker) {
+        let number = *waiter.get_or_insert_with(|| {
+            self.next_waiter += 1;
+            self.next_waiter
+        });
+        self.waiters.insert(number, waker.clone());
+    }
+
+    pub fn wake_waiters(&mut self) {
+        for waker in self.waiters.values() {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub fn cancel(&mut self, reason: String) {
+        self.cancelled = Some(reason);
+        self.wake_waiters();
+        for wait in self.waits.values_mut() {
+            if let Some(waker) = wait.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Why something that is not shielded must not wait.
+    pub fn cancellation(&self, shielded: bool) -> Option<Failure> {
+        let reason = self.cancelled.as_ref().filter(|_| !shielded)?;
+        Some(Failure::cancelled(reason))
+    }
+
+    /// Whether anything can make the workflow go on.
+    pub fn is_waiting(&self) -> bool {
+        !self.waiters.is_empty() || self.waits.values().any(|wait| wait.outcome.is_none())
+    }
+
+    pub fn open_steps(&self) -> usize {
+        self.calls.len()
+    }
+
+    pub fn open_timers(&self) -> usize {
+        self.waits.values().filter(|wait| wait.is_timer && wait.outcome.is_none()).count()
+    }
+}

@@ -1,0 +1,173 @@
+//! The future of a step.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::state::{State, Wait};
+use super::wait::{drop_command, poll_command};
+use super::{Cx, Entry, EntryState, from_json};
+use crate::engine::call::{Call, Callable, StepCall};
+use crate::engine::error::StuckCode;
+use crate::engine::event::{Body, StepScheduled, Undo};
+use crate::engine::failure::Failure;
+use crate::engine::limits::{MAX_OPEN_STEPS, MAX_PAYLOAD_BYTES};
+use crate::engine::step::{PlannedUndo, Step, UndoOf, effect_key};
+
+/// See [`Cx::step`]. The step is scheduled when the future is first polled.
+#[must_use = "a step is scheduled when it is first awaited"]
+pub struct StepFuture<S: Step> {
+    cx: Cx,
+    step: Option<S>,
+    command: Option<u64>,
+}
+
+impl<S: Step> StepFuture<S> {
+    pub(super) fn new(cx: Cx, step: S) -> StepFuture<S> {
+        StepFuture { cx, step: Some(step), command: None }
+    }
+
+    fn schedule(&mut self, step: S) -> Result<u64, Failure> {
+        let mut state = self.cx.shared.state.lock();
+        if let Some(failure) = state.cancellation(self.cx.shielded) {
+            return Err(failure);
+        }
+        let input = match serde_json::to_vec(&step) {
+            Ok(input) => Bytes::from(input),
+            Err(error) => {
+                state.misfit_value(S::NAME, &error);
+                Bytes::new()
+            }
+        };
+        check_bounds(&mut state, S::NAME, input.len());
+        let command = state.take_command();
+        let occurrence = state.take_occurrence(S::NAME);
+        let key = effect_key(&self.cx.shared.workflow_id, S::NAME, occurrence);
+        let plan = S::Undo::plan(&step);
+        let undo = record_undo(&mut state, &self.cx.shared.workflow_id, command, Some(&key), plan);
+        let name = S::NAME.to_owned();
+        state.emit(Body::StepScheduled(StepScheduled { command, name, occurrence, input, undo }));
+        state.waits.insert(command, Wait::default());
+        launch(&mut state, command, S::NAME, key, None, false, Arc::new(StepCall(step)));
+        Ok(command)
+    }
+}
+
+fn check_bounds(state: &mut State, name: &str, input_bytes: usize) {
+    if input_bytes > MAX_PAYLOAD_BYTES {
+        let message =
+            format!("the input of {name} has {input_bytes} bytes, at most {MAX_PAYLOAD_BYTES}");
+        state.misfit(StuckCode::BoundExceeded, message);
+    }
+    if state.open_steps() >= MAX_OPEN_STEPS {
+        let message = format!("more than {MAX_OPEN_STEPS} steps are under way");
+        state.misfit(StuckCode::BoundExceeded, message);
+    }
+}
+
+/// Puts a call on the list of those that start once their commit is durable.
+pub(crate) fn launch(
+    state: &mut State,
+    command: u64,
+    name: &'static str,
+    effect_key: Arc<str>,
+    undone_key: Option<Arc<str>>,
+    is_undo: bool,
+    callable: Arc<dyn Callable>,
+) {
+    let call = Call {
+        command,
+        name,
+        is_undo,
+        callable,
+        effect_key,
+        undone_key,
+        scheduled_at_ms: state.now_ms,
+        failed_attempts: 0,
+        token: tokio_util::sync::CancellationToken::new(),
+    };
+    state.calls.insert(command, call);
+    state.launches.push(command);
+}
+
+/// Takes an undo into the ledger, and gives what of it goes into the event.
+pub(super) fn record_undo(
+    state: &mut State,
+    workflow_id: &str,
+    command: u64,
+    undone_key: Option<&Arc<str>>,
+    plan: PlannedUndo,
+) -> Option<Undo> {
+    match plan {
+        PlannedUndo::Nothing => None,
+        PlannedUndo::Earlier(name) => {
+            if !state.ledger.has_open(name) {
+                state.misfit(StuckCode::UndoMissing, format!("no open {name} is on record"));
+            }
+            None
+        }
+        PlannedUndo::Own { name, input, runner } => {
+            let input = match input {
+                Ok(input) => input,
+                Err(error) => {
+                    state.misfit_value(name, &error);
+                    return None;
+                }
+            };
+            let occurrence = state.take_occurrence(name);
+            state.ledger.record(Entry {
+                command,
+                name,
+                input: input.clone(),
+                runner,
+                occurrence,
+                effect_key: effect_key(workflow_id, name, occurrence),
+                undone_key: undone_key.cloned(),
+                state: EntryState::Open,
+            });
+            Some(Undo { name: name.to_owned(), input })
+        }
+    }
+}
+
+impl<S: Step> Unpin for StepFuture<S> {}
+
+impl<S: Step> Future for StepFuture<S> {
+    type Output = Result<S::Output, Failure>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(step) = self.step.take() {
+            match self.schedule(step) {
+                Ok(command) => self.command = Some(command),
+                Err(failure) => return Poll::Ready(Err(failure)),
+            }
+        }
+        let Some(command) = self.command else { return Poll::Pending };
+        let outcome = match poll_command(&self.cx, command, task) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(outcome) => outcome,
+        };
+        match outcome.map(|json| from_json(&json)) {
+            Ok(Ok(output)) => Poll::Ready(Ok(output)),
+            Ok(Err(error)) => {
+                // The run is stuck: the workflow must not go on with a value that nobody understands.
+                self.cx
+                    .shared
+                    .state
+                    .lock()
+                    .misfit_value(&format!("the result of {}", S::NAME), &error);
+                Poll::Pending
+            }
+            Err(failure) => Poll::Ready(Err(failure)),
+        }
+    }
+}
+
+impl<S: Step> Drop for StepFuture<S> {
+    fn drop(&mut self) {
+        drop_command(&self.cx.shared, self.command);
+    }
+}

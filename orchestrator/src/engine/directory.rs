@@ -1,0 +1,110 @@
+//! Which runs are in memory, by workflow id.
+//!
+//! A run that was started, or that something happened to, stays here until its events are in the tables. Whoever finds
+//! nothing here looks into the tables, and comes back with what they say; [`Directory::insert`] refuses if a run has
+//! left meanwhile, for then the tables must be asked again.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::cell::{Held, RunCell};
+
+/// Locks over which the runs are spread.
+const SHARDS: usize = 64;
+
+#[derive(Default)]
+struct Shard {
+    cells: HashMap<Arc<str>, Arc<RunCell>>,
+    /// How often a cell has left.
+    departures: u64,
+}
+
+/// See the module.
+pub(crate) struct Directory {
+    shards: Vec<Mutex<Shard>>,
+    count: AtomicUsize,
+}
+
+/// What a look into the directory found.
+pub(crate) enum Found {
+    /// The run is here.
+    Here(Held),
+    /// It is not. The number is for [`Directory::insert`].
+    Absent(u64),
+}
+
+impl Directory {
+    pub fn new() -> Directory {
+        Directory {
+            shards: (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect(),
+            count: AtomicUsize::new(0),
+        }
+    }
+
+    fn shard(&self, workflow_id: &str) -> &Mutex<Shard> {
+        let mut hasher = DefaultHasher::new();
+        workflow_id.hash(&mut hasher);
+        &self.shards[hasher.finish() as usize % SHARDS]
+    }
+
+    /// How many runs are here.
+    pub fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    pub fn find(&self, workflow_id: &str) -> Found {
+        let shard = self.shard(workflow_id).lock();
+        match shard.cells.get(workflow_id) {
+            Some(cell) => Found::Here(hold(cell)),
+            None => Found::Absent(shard.departures),
+        }
+    }
+
+    /// Adds a cell, unless one is here already (which is returned then), or one has left since `departures` was read.
+    pub fn insert(&self, cell: Arc<RunCell>, departures: u64) -> Option<Held> {
+        let mut shard = self.shard(&cell.workflow_id).lock();
+        if shard.departures != departures {
+            return None;
+        }
+        let held = match shard.cells.entry(cell.workflow_id.clone()) {
+            Entry::Occupied(entry) => hold(entry.get()),
+            Entry::Vacant(entry) => {
+                self.count.fetch_add(1, Ordering::Relaxed);
+                hold(entry.insert(cell))
+            }
+        };
+        Some(held)
+    }
+
+    /// Removes a cell whose run has ended and is in the tables.
+    pub fn remove(&self, cell: &Arc<RunCell>) {
+        let mut shard = self.shard(&cell.workflow_id).lock();
+        self.remove_from(&mut shard, cell);
+    }
+
+    /// Removes a cell if nobody uses it and `may_leave` says so, under the directory's lock.
+    pub fn remove_if(&self, cell: &Arc<RunCell>, may_leave: impl FnOnce() -> bool) -> bool {
+        let mut shard = self.shard(&cell.workflow_id).lock();
+        !cell.is_pinned() && may_leave() && self.remove_from(&mut shard, cell)
+    }
+
+    fn remove_from(&self, shard: &mut Shard, cell: &Arc<RunCell>) -> bool {
+        let is_it = shard.cells.get(&cell.workflow_id).is_some_and(|here| Arc::ptr_eq(here, cell));
+        if is_it {
+            shard.cells.remove(&cell.workflow_id);
+            shard.departures += 1;
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+        is_it
+    }
+}
+
+fn hold(cell: &Arc<RunCell>) -> Held {
+    cell.pin();
+    Held::of_pinned(cell.clone())
+}

@@ -1,0 +1,207 @@
+//! Draining: what the log holds goes into the keyed tables, a while later, run by run.
+//!
+//! A run is drained with all its durable events, also those of slots that are not due yet. So a run that closes within the
+//! delay leaves one record. Draining again what was drained before changes nothing.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+mod change;
+
+use super::cell::RunCell;
+use super::core::Core;
+use super::error::Error;
+use super::ids::Slot;
+use super::limits::{
+    DRAIN_RETRY_MS, MAX_BYTES_PER_DRAIN, MAX_RUNS_PER_DRAIN, MAX_UNDRAINED_BYTES, TRIM_EVERY_BYTES,
+};
+use super::row::{Cursor, RunRow};
+use super::tables::DrainStep;
+pub(crate) use change::{change_of, unpack};
+
+/// A durable slot that is to be drained.
+pub(crate) struct DrainSlot {
+    pub slot: Slot,
+    pub bytes: u64,
+    /// The runs with events in it.
+    pub cells: Vec<Arc<RunCell>>,
+    /// When it became durable, in unix milliseconds.
+    pub at_ms: i64,
+}
+
+/// The queue behind the log.
+#[derive(Default)]
+pub(crate) struct Drainer {
+    slots: Mutex<VecDeque<DrainSlot>>,
+    wake: Notify,
+    bytes: AtomicU64,
+}
+
+impl Drainer {
+    pub fn push(&self, slot: DrainSlot) {
+        self.bytes.fetch_add(slot.bytes, Ordering::Relaxed);
+        self.slots.lock().push_back(slot);
+        self.wake.notify_one();
+    }
+
+    /// Bytes of the log that are not in the tables.
+    pub fn lag_bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether the lag is so large that new starts must be refused.
+    pub fn is_behind(&self) -> bool {
+        self.lag_bytes() >= MAX_UNDRAINED_BYTES
+    }
+
+    /// When the oldest slot that is not in the tables became durable, in unix milliseconds.
+    pub fn oldest_ms(&self) -> Option<i64> {
+        self.slots.lock().front().map(|slot| slot.at_ms)
+    }
+
+    fn take(&self) -> Vec<DrainSlot> {
+        let mut slots = self.slots.lock();
+        let (mut runs, mut bytes) = (0, 0);
+        let fitting = slots.iter().take_while(|slot| {
+            runs += slot.cells.len();
+            bytes += slot.bytes as usize;
+            runs <= MAX_RUNS_PER_DRAIN && bytes <= MAX_BYTES_PER_DRAIN
+        });
+        let count = fitting.count().max(1).min(slots.len());
+        slots.drain(..count).collect()
+    }
+}
+
+/// Drains until the engine stops, and then what is left.
+pub(crate) async fn drain_all(core: Arc<Core>) {
+    let mut untrimmed = 0;
+    loop {
+        if !wait_until_due(&core).await {
+            break;
+        }
+        untrimmed += drain_some(&core).await;
+        if untrimmed >= TRIM_EVERY_BYTES {
+            untrimmed = 0;
+            trim(&core).await;
+        }
+    }
+    core.drained.cancel();
+}
+
+/// Returns false when the engine stops and nothing is left.
+async fn wait_until_due(core: &Arc<Core>) -> bool {
+    loop {
+        let oldest = core.drainer.oldest_ms();
+        let stopping = core.drain_stop.is_cancelled();
+        match oldest {
+            None if stopping => return false,
+            None => tokio::select! {
+                () = core.drainer.wake.notified() => {}
+                () = core.drain_stop.cancelled() => {}
+            },
+            Some(_) if core.fenced.is_cancelled() => return false,
+            Some(_) if stopping || core.drainer.lag_bytes() >= MAX_BYTES_PER_DRAIN as u64 => {
+                return true;
+            }
+            Some(at_ms) => {
+                let delay_ms = core.options.drain_delay.as_millis() as i64;
+                let left_ms = at_ms.saturating_add(delay_ms) - core.now_ms();
+                if left_ms <= 0 {
+                    return true;
+                }
+                tokio::select! {
+                    () = core.seams.clock.sleep(Duration::from_millis(left_ms as u64)) => {}
+                    () = core.drain_stop.cancelled() => {}
+                    // More came: it may be enough now.
+                    () = core.drainer.wake.notified() => {}
+                }
+            }
+        }
+    }
+}
+
+async fn drain_some(core: &Arc<Core>) -> u64 {
+    let slots = core.drainer.take();
+    let bytes = slots.iter().map(|slot| slot.bytes).sum();
+    let Some(last) = slots.last() else { return 0 };
+    let cursor = Cursor { log: core.log_id, slot: last.slot.next() };
+    let mut cells: Vec<Arc<RunCell>> = slots.into_iter().flat_map(|slot| slot.cells).collect();
+    cells.sort_by_key(|cell| cell.run_id);
+    cells.dedup_by_key(|cell| cell.run_id);
+    loop {
+        match drain_cells(core, cursor, &cells).await {
+            Ok(()) => break,
+            Err(error) => tracing::error!(%error, "draining failed and is tried again"),
+        }
+        tokio::select! {
+            () = core.seams.clock.sleep(Duration::from_millis(DRAIN_RETRY_MS)) => {}
+            () = core.fenced.cancelled() => return 0,
+        }
+    }
+    core.drainer.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    bytes
+}
+
+/// What is to be taken off a cell once its step is applied.
+struct Drained {
+    cell: Arc<RunCell>,
+    count: usize,
+    row: RunRow,
+}
+
+async fn drain_cells(
+    core: &Arc<Core>,
+    cursor: Cursor,
+    cells: &[Arc<RunCell>],
+) -> Result<(), Error> {
+    let mut step = DrainStep { cursor, runs: Vec::with_capacity(cells.len()) };
+    let mut drained = Vec::with_capacity(cells.len());
+    for cell in cells {
+        let (row, events) = {
+            let tail = cell.tail.lock();
+            let durable = cell.durable().saturating_sub(tail.first_sequence) as usize;
+            let events: Vec<_> = tail.events.iter().take(durable).cloned().collect();
+            (tail.row.clone(), events)
+        };
+        if events.is_empty() {
+            continue;
+        }
+        let change = change_of(row, cell.run_id, &events)?;
+        drained.push(Drained { cell: cell.clone(), count: events.len(), row: change.row.clone() });
+        step.runs.push(change);
+    }
+    core.tables.apply(step).await?;
+    for Drained { cell, count, row } in drained {
+        let is_closed = row.state().is_closed();
+        {
+            let mut tail = cell.tail.lock();
+            tail.events.drain(..count);
+            tail.first_sequence += count as u64;
+            tail.row = Some(row);
+        }
+        if is_closed {
+            core.directory.remove(&cell);
+        } else {
+            core.idle.note(&cell, core.now_ms());
+        }
+    }
+    Ok(())
+}
+
+async fn trim(core: &Arc<Core>) {
+    let result = async {
+        core.tables.sync().await?;
+        if let Some(cursor) = core.tables.cursor().await? {
+            core.log.trim(cursor.log, cursor.slot).await?;
+        }
+        Ok::<(), Error>(())
+    };
+    if let Err(error) = result.await {
+        tracing::warn!(%error, "the log could not be trimmed; it is tried again later");
+    }
+}

@@ -1,0 +1,163 @@
+//! A call from its first attempt to its outcome: time limits, retries, and what is told to the run.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+
+use super::call::Call;
+use super::cell::RunCell;
+use super::core::Core;
+use super::event::{AttemptFailed, Body, StepCompleted, StepFailed, UndoOutcome, UndoParked};
+use super::failure::Failure;
+use super::step::{Policy, StepContext, StepError, StepErrorKind};
+
+/// Makes attempts until there is an outcome, the run gives the call up, or the engine stops.
+pub(crate) async fn drive(core: Arc<Core>, cell: Arc<RunCell>, call: Call, traceparent: Arc<str>) {
+    let policy = call.callable.policy();
+    let mut attempt = call.failed_attempts + 1;
+    loop {
+        let result = tokio::select! {
+            biased;
+            result = one_attempt(&core, &cell, &call, attempt, &traceparent) => result,
+            () = call.token.cancelled() => return,
+            () = core.stop.cancelled() => return,
+        };
+        let error = match result {
+            Ok(output) => {
+                return report(&core, &cell, call.command, completed(&call, attempt, output));
+            }
+            Err(error) => error,
+        };
+        let pause = next_pause(&core, &call, &policy, attempt, &error);
+        let Some(pause) = pause else {
+            return failed(&core, &cell, &call, attempt, error);
+        };
+        note(&core, &cell, &call, attempt, error, pause);
+        tokio::select! {
+            () = core.seams.clock.sleep(pause) => {}
+            () = call.token.cancelled() => return,
+            () = core.stop.cancelled() => return,
+        }
+        attempt += 1;
+    }
+}
+
+async fn one_attempt(
+    core: &Arc<Core>,
+    cell: &Arc<RunCell>,
+    call: &Call,
+    attempt: u32,
+    traceparent: &Arc<str>,
+) -> Result<Bytes, StepError> {
+    let policy = call.callable.policy();
+    let now_ms = core.now_ms();
+    let give_up_at_ms = call.scheduled_at_ms.saturating_add(in_ms(policy.total));
+    let context = StepContext {
+        workflow_id: cell.workflow_id.clone(),
+        effect_key: call.effect_key.clone(),
+        undone_key: call.undone_key.clone(),
+        attempt,
+        traceparent: traceparent.clone(),
+        deadline_ms: now_ms.saturating_add(in_ms(policy.start_to_close)),
+        give_up_at_ms,
+        cancellation: call.token.clone(),
+        resources: core.resources.clone(),
+    };
+    let work = AssertUnwindSafe(call.callable.clone().attempt(context)).catch_unwind();
+    tokio::select! {
+        biased;
+        result = work => result.unwrap_or_else(|_| {
+            Err(StepError::retryable("STEP_PANICKED", format!("{} panicked", call.name)))
+        }),
+        () = core.seams.clock.sleep(policy.start_to_close) => {
+            Err(StepError::timed_out(policy.start_to_close))
+        }
+    }
+}
+
+fn in_ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// How long to wait before the next attempt; `None` if there is none.
+fn next_pause(
+    core: &Arc<Core>,
+    call: &Call,
+    policy: &Policy,
+    attempt: u32,
+    error: &StepError,
+) -> Option<Duration> {
+    // A compensation that is refused is no less owed: it is repeated like any other, and parks in the end.
+    let may_retry = error.kind == StepErrorKind::Retryable || call.is_undo;
+    if !may_retry || attempt >= policy.attempts.max(1) {
+        return None;
+    }
+    let pause = policy.pause_after(attempt, core.seams.random.next_u64());
+    let pause = pause.max(error.retry_after.unwrap_or_default());
+    let since = call.scheduled_at_ms.saturating_add(in_ms(policy.total));
+    let within = core.now_ms().saturating_add(in_ms(pause)) < since;
+    within.then_some(pause)
+}
+
+fn completed(call: &Call, attempt: u32, output: Bytes) -> Body {
+    let (command, name) = (call.command, call.name.to_owned());
+    if call.is_undo {
+        Body::UndoSucceeded(UndoOutcome { command, name, attempt })
+    } else {
+        Body::StepCompleted(StepCompleted { command, name, attempt, output })
+    }
+}
+
+fn failed(core: &Arc<Core>, cell: &Arc<RunCell>, call: &Call, attempt: u32, error: StepError) {
+    let kind = error.kind;
+    let failure: Failure = error.into_failure(call.name);
+    let (command, name) = (call.command, call.name.to_owned());
+    let recorded = Some((&failure).into());
+    if call.is_undo {
+        tracing::error!(workflow_id = %cell.workflow_id, compensation = name, %failure,
+            "a compensation has exhausted its retries; the run is parked");
+        let parked = UndoParked { command, name, attempt, failure: recorded };
+        return report(core, cell, command, Body::UndoParked(parked));
+    }
+    // Refusing is a statement about all attempts only if this is the first: an earlier one may have worked unseen.
+    let is_refused = kind == StepErrorKind::Refused && attempt == 1;
+    core.deliver_quietly(cell, |run| {
+        run.awaits_call(command).then(|| {
+            let discharges_undo = is_refused && run.has_undo_open(command);
+            Body::StepFailed(StepFailed {
+                command,
+                name,
+                attempt,
+                failure: recorded,
+                discharges_undo,
+            })
+        })
+    });
+}
+
+fn note(
+    core: &Arc<Core>,
+    cell: &Arc<RunCell>,
+    call: &Call,
+    attempt: u32,
+    error: StepError,
+    pause: Duration,
+) {
+    let failure = error.into_failure(call.name);
+    tracing::debug!(workflow_id = %cell.workflow_id, step = call.name, attempt, %failure, "an attempt failed");
+    let failed = AttemptFailed {
+        command: call.command,
+        name: call.name.to_owned(),
+        attempt,
+        failure: Some((&failure).into()),
+        retry_at_ms: core.now_ms().saturating_add(in_ms(pause)),
+    };
+    report(core, cell, call.command, Body::AttemptFailed(failed));
+}
+
+fn report(core: &Arc<Core>, cell: &Arc<RunCell>, command: u64, body: Body) {
+    core.deliver_quietly(cell, |run| run.awaits_call(command).then_some(body));
+}

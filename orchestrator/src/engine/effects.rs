@@ -1,0 +1,82 @@
+//! What a commit lets out of the process once it is durable: calls, answers, timers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::call::Call;
+use super::cell::{Outcome, RunCell};
+use super::core::Core;
+use super::drive;
+use super::event::{Body, Event};
+use super::row::RunState;
+use super::run::{Run, UpdateOutcome};
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Effects {
+    launches: Vec<Call>,
+    /// Command and time.
+    timers: Vec<(u64, i64)>,
+    answer: Option<Bytes>,
+    closed: Option<Outcome>,
+    updates: Vec<(String, UpdateOutcome)>,
+    traceparent: Option<Arc<str>>,
+}
+
+impl Effects {
+    /// The effects of new events of a run.
+    pub fn gather(run: &mut Run, events: &[Event]) -> Effects {
+        let mut effects = Effects { launches: run.take_launches(), ..Effects::default() };
+        if !effects.launches.is_empty() {
+            effects.traceparent = Some(run.traceparent.clone());
+        }
+        for body in events.iter().filter_map(|event| event.body.as_ref()) {
+            match body {
+                Body::TimerSet(timer) => effects.timers.push((timer.command, timer.fire_at_ms)),
+                Body::Answered(answered) => effects.answer = Some(answered.answer.clone()),
+                Body::UpdateAnswered(answered) => {
+                    if let Some(Some(outcome)) = run.updates.get(&answered.id) {
+                        effects.updates.push((answered.id.clone(), outcome.clone()));
+                    }
+                }
+                Body::Closed(closed) => {
+                    effects.closed = Some(Outcome {
+                        state: closed.state(),
+                        result: closed.result.clone(),
+                        failure: closed.failure.as_ref().map(Into::into),
+                    });
+                }
+                Body::Terminated(_) => {
+                    effects.closed =
+                        Some(Outcome { state: RunState::Terminated, result: None, failure: None });
+                }
+                _ => {}
+            }
+        }
+        effects
+    }
+
+    /// Lets them out. Everything that they come from is durable.
+    pub fn release(self, core: &Arc<Core>, cell: &Arc<RunCell>) {
+        if self.answer.is_some() || self.closed.is_some() || !self.updates.is_empty() {
+            let mut published = cell.published.lock();
+            if self.answer.is_some() {
+                published.answer = self.answer;
+            }
+            if self.closed.is_some() {
+                published.closed = self.closed;
+            }
+            published.updates.extend(self.updates);
+        }
+        cell.changed.notify_waiters();
+        for (command, fire_at_ms) in self.timers {
+            core.timers.set(core.now_ms(), fire_at_ms, cell, command);
+        }
+        let traceparent = self.traceparent.unwrap_or_else(|| "".into());
+        for call in self.launches {
+            let work = drive::drive(core.clone(), cell.clone(), call, traceparent.clone());
+            core.seams.spawner.spawn("call", Box::pin(work));
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What people do to runs: cancel, terminate, and decide about what is parked.
+
+use super::Engine;
+use crate::engine::cell::RunCell;
+use crate::engine::core::closed_error;
+use crate::engine::error::Error;
+use crate::engine::event::{Body, CancelRequested, Terminated, UndoOutcome, UndoSkipped};
+use crate::engine::run::{Phase, Run, Undoing};
+
+impl Engine {
+    /// Asks a run to end: everything that it waits for fails, and what it did is undone. Changes nothing if it was asked
+    /// before, or is being undone already. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Closed`].
+    pub async fn cancel(&self, workflow_id: &str, reason: &str) -> Result<(), Error> {
+        self.control(workflow_id, |cell, run| {
+            if let Some(error) = closed_error(cell, run) {
+                return Err(error);
+            }
+            let is_undone = matches!(run.phase, Phase::Compensating(_) | Phase::Parked(_));
+            let is_moot = is_undone || run.is_cancelled();
+            let request = CancelRequested { reason: reason.to_owned() };
+            Ok((!is_moot).then_some(Body::CancelRequested(request)))
+        })
+        .await
+    }
+
+    /// Ends a run by force. What it did stays done: therefore it is refused while undo is open, unless the caller
+    /// abandons that explicitly.
+    ///
+    /// # Errors
+    /// [`Error::OpenUndo`], [`Error::NotFound`], [`Error::Closed`].
+    pub async fn terminate(
+        &self,
+        workflow_id: &str,
+        reason: &str,
+        abandon_undo: bool,
+    ) -> Result<(), Error> {
+        self.control(workflow_id, |cell, run| {
+            if let Some(error) = closed_error(cell, run) {
+                return Err(error);
+            }
+            let open_undo = open_undo(cell, run)?;
+            if open_undo > 0 && !abandon_undo {
+                return Err(Error::OpenUndo { open_undo });
+            }
+            let reason = reason.to_owned();
+            Ok(Some(Body::Terminated(Terminated { reason, abandoned_undo: open_undo })))
+        })
+        .await
+    }
+
+    /// Gives the parked compensation of a run another round of attempts.
+    ///
+    /// # Errors
+    /// [`Error::NotParked`]; [`Error::Stuck`]: a build that fits is needed; [`Error::NotFound`], [`Error::Closed`].
+    pub async fn retry_step(&self, workflow_id: &str) -> Result<(), Error> {
+        self.control(workflow_id, |cell, run| {
+            let undoing = parked(cell, run)?;
+            let (command, name) = (undoing.command, undoing.name.to_owned());
+            Ok(Some(Body::UndoRetried(UndoOutcome { command, name, attempt: 0 })))
+        })
+        .await
+    }
+
+    /// Passes the parked compensation of a run over: someone has seen to it, or accepts that nobody does.
+    ///
+    /// # Errors
+    /// Those of [`Engine::retry_step`].
+    pub async fn skip_step(&self, workflow_id: &str, reason: &str) -> Result<(), Error> {
+        self.control(workflow_id, |cell, run| {
+            let undoing = parked(cell, run)?;
+            let (command, name) = (undoing.command, undoing.name.to_owned());
+            Ok(Some(Body::UndoSkipped(UndoSkipped { command, name, reason: reason.to_owned() })))
+        })
+        .await
+    }
+
+    async fn control(
+        &self,
+        workflow_id: &str,
+        make: impl FnOnce(&RunCell, &mut Run) -> Result<Option<Body>, Error>,
+    ) -> Result<(), Error> {
+        self.core.check_open()?;
+        let held = self.core.hold(workflow_id).await?;
+        let sequence = self.core.deliver(&held, |run| make(&held, run))?;
+        self.core.wait_durable(&held, sequence).await
+    }
+}
+
+fn parked(cell: &RunCell, run: &Run) -> Result<Undoing, Error> {
+    if let Some(error) = closed_error(cell, run) {
+        return Err(error);
+    }
+    match &run.phase {
+        Phase::Parked(undoing) => Ok(*undoing),
+        Phase::Stuck(misfit) => Err(Error::Stuck {
+            code: misfit.code.code().to_owned(),
+            message: misfit.message.clone(),
+        }),
+        _ => Err(Error::NotParked(cell.workflow_id.to_string())),
+    }
+}
+
+/// A run that is stuck was not replayed to its end, so its ledger may lack what its events have.
+fn open_undo(cell: &RunCell, run: &Run) -> Result<u64, Error> {
+    match run.phase {
+        Phase::Stuck(_) => Ok(cell.row_before(u64::MAX)?.map_or(0, |row| row.open_undo)),
+        _ => Ok(run.open_undo()),
+    }
+}

@@ -1,0 +1,180 @@
+//! What may be seen of runs: descriptions, histories, lists. Only what is durable is shown.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{Stream, stream};
+
+use super::Engine;
+use crate::engine::cell::{Held, decode};
+use crate::engine::core::Core;
+use crate::engine::directory::Found;
+use crate::engine::drainer::unpack;
+use crate::engine::error::Error;
+use crate::engine::event::{Body, Event};
+use crate::engine::ids::RunId;
+use crate::engine::limits::{MAX_PAGE_ROWS, READ_BYTES};
+use crate::engine::row::RunRow;
+use crate::engine::run::PendingCall;
+use crate::engine::tables::ListFilter;
+
+/// What is known of a run.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// Its row.
+    pub row: RunRow,
+    /// Steps and compensations under way. Empty for a run that is not in memory: it has none.
+    pub pending: Vec<PendingCall>,
+}
+
+/// An event and its place in the history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistoryEvent {
+    /// From 0. The place to go on from is one more.
+    pub sequence: u64,
+    /// What happened, and when.
+    pub event: Event,
+}
+
+/// A page of a list.
+#[derive(Clone, Debug)]
+pub struct ListPage {
+    /// Newest first.
+    pub rows: Vec<RunRow>,
+    /// The list knows everything that was durable at this time, in unix milliseconds.
+    pub as_of_ms: i64,
+}
+
+impl Engine {
+    /// What is known of a run.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn describe(&self, workflow_id: &str) -> Result<Description, Error> {
+        let row = self.row(workflow_id).await?;
+        let mut pending = Vec::new();
+        if let Found::Here(held) = self.core.directory.find(workflow_id)
+            && let Some(run) = held.run.lock().as_ref()
+        {
+            pending = run.pending_calls();
+            pending.retain(|call| row.open_steps.contains(&call.command));
+        }
+        Ok(Description { row, pending })
+    }
+
+    /// Runs, newest first; those older than `before` only. Eventual: see [`ListPage::as_of_ms`].
+    ///
+    /// # Errors
+    /// If the tables cannot be read.
+    pub async fn list(
+        &self,
+        filter: &ListFilter,
+        before: Option<RunId>,
+        limit: usize,
+    ) -> Result<ListPage, Error> {
+        let as_of_ms = self.core.drainer.oldest_ms().unwrap_or_else(|| self.core.now_ms());
+        let rows = self.core.tables.list(filter, before, limit.min(MAX_PAGE_ROWS)).await?;
+        Ok(ListPage { rows, as_of_ms })
+    }
+
+    /// The history of a run from event `from` on. With `follow` it goes on with every event that becomes durable, until
+    /// the run has ended; a run that is followed stays in memory.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; in the stream, whatever keeps it from being read.
+    pub async fn history(
+        &self,
+        workflow_id: &str,
+        from: u64,
+        follow: bool,
+    ) -> Result<impl Stream<Item = Result<HistoryEvent, Error>> + Send + use<>, Error> {
+        let held = match self.core.hold(workflow_id).await {
+            Ok(held) => Some(held),
+            Err(Error::Closed { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let run_id = match &held {
+            Some(held) => held.run_id,
+            None => self.row(workflow_id).await?.id(),
+        };
+        let buffer = VecDeque::new();
+        let core = self.core.clone();
+        let reader = Reader { core, held, run_id, next: from, buffer, follow, is_done: false };
+        Ok(stream::unfold(reader, |mut reader| async move {
+            let item = reader.next().await?;
+            Some((item, reader))
+        }))
+    }
+}
+
+struct Reader {
+    core: Arc<Core>,
+    held: Option<Held>,
+    run_id: RunId,
+    /// The place of the first event of the buffer, or of the next one to read.
+    next: u64,
+    buffer: VecDeque<Bytes>,
+    follow: bool,
+    is_done: bool,
+}
+
+impl Reader {
+    async fn next(&mut self) -> Option<Result<HistoryEvent, Error>> {
+        if self.is_done {
+            return None;
+        }
+        while self.buffer.is_empty() {
+            match self.fill().await {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => {
+                    self.is_done = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+        let bytes = self.buffer.pop_front()?;
+        let sequence = self.next;
+        self.next += 1;
+        let event = decode(&bytes);
+        let body = event.as_ref().ok().and_then(|event| event.body.as_ref());
+        self.is_done = matches!(body, Some(Body::Closed(_) | Body::Terminated(_)));
+        Some(event.map(|event| HistoryEvent { sequence, event }))
+    }
+
+    /// Returns false at the end.
+    async fn fill(&mut self) -> Result<bool, Error> {
+        let tail = self.held.as_ref().and_then(|held| held.tail_from(self.next));
+        match (tail, &self.held) {
+            (Some(events), _) if !events.is_empty() => {
+                self.buffer = events.into();
+                Ok(true)
+            }
+            (Some(_), Some(held)) if self.follow => {
+                let next = self.next;
+                if held.published.lock().closed.is_some() && held.durable() <= next {
+                    return Ok(false);
+                }
+                self.core.wait_for(held, || (held.durable() > next).then_some(())).await?;
+                Ok(true)
+            }
+            (Some(_), _) => Ok(false),
+            (None, _) => self.fill_from_tables().await,
+        }
+    }
+
+    async fn fill_from_tables(&mut self) -> Result<bool, Error> {
+        let chunks = self.core.tables.history(self.run_id, self.next, READ_BYTES).await?;
+        for chunk in chunks {
+            let skip = usize::try_from(self.next.saturating_sub(chunk.first_sequence));
+            let events = unpack(self.run_id, &chunk)?;
+            if self.buffer.is_empty() {
+                self.buffer.extend(events.into_iter().skip(skip.unwrap_or(usize::MAX)));
+            } else {
+                self.buffer.extend(events);
+            }
+        }
+        Ok(!self.buffer.is_empty())
+    }
+}

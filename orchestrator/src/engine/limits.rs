@@ -1,0 +1,64 @@
+//! Every bound of the engine, by name.
+
+/// Length of a workflow id, a signal id or an update id, in bytes.
+pub const MAX_ID_BYTES: usize = 256;
+/// One payload: an input, an output, a signal, an answer.
+pub const MAX_PAYLOAD_BYTES: usize = 512 * 1024;
+/// Steps of one run that are under way at once.
+pub const MAX_OPEN_STEPS: usize = 1_000;
+/// Timers of one run that are open at once.
+pub const MAX_OPEN_TIMERS: usize = 1_000;
+/// Signals that one run takes over its life. Their ids are remembered, to recognise repetitions.
+pub const MAX_SIGNALS: usize = 10_000;
+/// Updates that one run takes over its life.
+pub const MAX_UPDATES: usize = 10_000;
+/// How often a workflow is polled for one event before it counts as spinning.
+pub const MAX_POLLS_PER_EVENT: usize = 1_000;
+/// Decisions that a workflow may make for one event.
+pub const MAX_DECISIONS_PER_EVENT: usize = 4_000;
+
+/// Bytes of one slot of the log; a single larger commit still gets a slot of its own.
+pub const MAX_SLOT_BYTES: usize = 4 * 1024 * 1024;
+/// Commits that wait for the log before new work is refused.
+pub const MAX_WAITING_COMMITS: usize = 65_536;
+/// Bytes that wait for the log before new work is refused.
+pub const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes of the log that are not in the tables yet, before new starts are refused.
+pub const MAX_UNDRAINED_BYTES: u64 = 512 * 1024 * 1024;
+/// Runs in memory before new starts are refused.
+pub const MAX_LOADED_RUNS: usize = 400_000;
+/// How long a refused caller should wait, in milliseconds.
+pub const OVERLOAD_RETRY_MS: u64 = 200;
+/// Tries of one append whose outcome stays unknown, before the node gives up its log.
+pub const MAX_APPEND_TRIES: u32 = 20;
+/// Pause between two such tries, in milliseconds.
+pub const APPEND_RETRY_MS: u64 = 100;
+/// Effects that one task releases after a slot has become durable.
+pub const EFFECTS_PER_TASK: usize = 32;
+
+/// Runs that one drain step changes.
+pub const MAX_RUNS_PER_DRAIN: usize = 2_000;
+/// Bytes of the log that one drain step covers, about.
+pub const MAX_BYTES_PER_DRAIN: usize = 8 * 1024 * 1024;
+/// Pause after a failed drain step, in milliseconds.
+pub const DRAIN_RETRY_MS: u64 = 500;
+/// Drained bytes after which the tables are synced and the log is trimmed.
+pub const TRIM_EVERY_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Bytes that one read of the log or of a history returns, about.
+pub const READ_BYTES: usize = 4 * 1024 * 1024;
+/// Rows that one page of a scan or a list returns.
+pub const MAX_PAGE_ROWS: usize = 1_000;
+/// Runs that are loaded side by side after a restart.
+pub const RECOVERY_CONCURRENCY: usize = 64;
+
+/// Timers further away than this are found again by a scan of the tables, in milliseconds.
+pub const TIMER_HORIZON_MS: i64 = 60_000;
+/// How often the tables are scanned for timers, in milliseconds. Well below the horizon.
+pub const TIMER_SCAN_EVERY_MS: i64 = 15_000;
+/// Timers in memory; those beyond wait for a later scan.
+pub const MAX_TIMERS_IN_MEMORY: usize = 1_000_000;
+/// Timers that are fired side by side: overdue ones are paced by it.
+pub const TIMER_FIRE_CONCURRENCY: usize = 256;
+/// How often idle runs are looked for, in milliseconds.
+pub const EVICT_EVERY_MS: u64 = 1_000;

@@ -1,0 +1,138 @@
+//! From events to rows: what the tables say of a run, derived from its history and nothing else.
+
+use super::event::{Body, Event};
+use super::ids::RunId;
+use super::row::{OpenTimer, RunRow, RunState};
+use bytes::Bytes;
+
+/// An event that cannot be where it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("event {sequence} of the run cannot follow what is before it: {problem}")]
+pub struct Illegal {
+    /// Its place in the history.
+    pub sequence: u64,
+    /// Why it cannot be there.
+    pub problem: &'static str,
+}
+
+/// The row after one more event. `None` is the row of a run that does not exist yet.
+///
+/// # Errors
+/// If the event cannot follow.
+pub fn apply(
+    row: Option<RunRow>,
+    run_id: RunId,
+    event: &Event,
+    bytes: usize,
+) -> Result<RunRow, Illegal> {
+    let sequence = row.as_ref().map_or(0, |row| row.next_sequence);
+    let illegal = |problem| Illegal { sequence, problem };
+    let body = event.body.as_ref().ok_or(illegal("its body is of an unknown kind"))?;
+    let mut row = match (row, body) {
+        (None, Body::Started(started)) => RunRow {
+            run_id: Bytes::copy_from_slice(run_id.as_bytes()),
+            workflow_id: started.workflow_id.clone(),
+            workflow_type: started.workflow_type.clone(),
+            input_fingerprint: started.fingerprint.clone(),
+            started_at_ms: event.time_ms,
+            ..RunRow::default()
+        },
+        (None, _) => return Err(illegal("a history begins with Started")),
+        (Some(_), Body::Started(_)) => return Err(illegal("a run is started once")),
+        (Some(row), _) if row.state().is_closed() => return Err(illegal("the run has ended")),
+        (Some(mut row), body) => {
+            change(&mut row, body);
+            if row.state().is_closed() {
+                row.closed_at_ms = event.time_ms;
+            }
+            row
+        }
+    };
+    row.updated_at_ms = event.time_ms;
+    row.next_sequence = sequence + 1;
+    row.history_bytes += bytes as u64;
+    Ok(row)
+}
+
+fn change(row: &mut RunRow, body: &Body) {
+    match body {
+        Body::Started(_) | Body::AttemptFailed(_) | Body::SignalReceived(_) => {}
+        Body::UpdateAccepted(_) | Body::UpdateAnswered(_) | Body::VersionMarked(_) => {}
+        Body::StepScheduled(step) => {
+            row.open_steps.push(step.command);
+            row.open_undo += u64::from(step.undo.is_some());
+        }
+        Body::StepCompleted(step) => close_step(row, step.command),
+        Body::StepAbandoned(step) => close_step(row, step.command),
+        Body::StepFailed(step) => {
+            close_step(row, step.command);
+            row.open_undo = row.open_undo.saturating_sub(u64::from(step.discharges_undo));
+        }
+        Body::TimerSet(timer) => {
+            row.open_timers.push(OpenTimer { command: timer.command, fire_at_ms: timer.fire_at_ms })
+        }
+        Body::TimerFired(timer) => close_timer(row, timer.command),
+        Body::TimerGivenUp(timer) => close_timer(row, timer.command),
+        Body::UndoOwed(_) => row.open_undo += 1,
+        Body::Answered(answer) => row.answer = Some(answer.answer.clone()),
+        Body::CancelRequested(_) => row.cancel_requested = true,
+        Body::CompensationBegan(began) => {
+            row.set_state(RunState::Compensating);
+            row.failure.clone_from(&began.cause);
+        }
+        Body::UndoScheduled(undo) => row.open_steps.push(undo.command),
+        Body::UndoSucceeded(undo) => {
+            close_step(row, undo.command);
+            row.open_undo = row.open_undo.saturating_sub(1);
+        }
+        Body::UndoParked(parked) => {
+            close_step(row, parked.command);
+            row.set_state(RunState::Parked);
+            row.parked_by.clone_from(&parked.failure);
+        }
+        Body::UndoRetried(undo) => {
+            row.open_steps.push(undo.command);
+            row.set_state(RunState::Compensating);
+            row.parked_by = None;
+        }
+        Body::UndoSkipped(_) => {
+            row.open_undo = row.open_undo.saturating_sub(1);
+            row.set_state(RunState::Compensating);
+            row.parked_by = None;
+        }
+        Body::Stuck(stuck) => {
+            row.state_before_stuck = row.state;
+            row.set_state(RunState::Stuck);
+            row.stuck_code.clone_from(&stuck.code);
+            row.stuck_message.clone_from(&stuck.message);
+        }
+        Body::Resumed(_) => {
+            row.state = row.state_before_stuck;
+            row.stuck_code.clear();
+            row.stuck_message.clear();
+        }
+        Body::Closed(closed) => {
+            row.state = closed.state;
+            row.result.clone_from(&closed.result);
+            row.failure.clone_from(&closed.failure);
+            end(row);
+        }
+        Body::Terminated(_) => {
+            row.set_state(RunState::Terminated);
+            end(row);
+        }
+    }
+}
+
+fn close_step(row: &mut RunRow, command: u64) {
+    row.open_steps.retain(|open| *open != command);
+}
+
+fn close_timer(row: &mut RunRow, command: u64) {
+    row.open_timers.retain(|open| open.command != command);
+}
+
+fn end(row: &mut RunRow) {
+    row.open_steps.clear();
+    row.open_timers.clear();
+}

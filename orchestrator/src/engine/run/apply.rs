@@ -1,0 +1,98 @@
+//! What an observation changes, before the workflow is polled for it.
+
+use super::{Phase, Run};
+use crate::engine::event::Body;
+use crate::engine::row::RunState;
+
+impl Run {
+    /// Takes an observation into the state. Live and in replay.
+    pub(super) fn apply(&mut self, body: &Body, time_ms: i64) {
+        let shared = self.shared.clone();
+        let mut state = shared.state.lock();
+        state.now_ms = state.now_ms.max(time_ms);
+        match body {
+            Body::StepCompleted(step) => {
+                state.calls.remove(&step.command);
+                state.resolve(step.command, Ok(step.output.clone()));
+            }
+            Body::StepFailed(step) => {
+                state.calls.remove(&step.command);
+                if step.discharges_undo {
+                    state.ledger.settle(step.command);
+                }
+                let failure = step.failure.clone().unwrap_or_default();
+                state.resolve(step.command, Err((&failure).into()));
+            }
+            Body::TimerFired(timer) => state.resolve(timer.command, Ok(bytes::Bytes::new())),
+            Body::SignalReceived(signal) => {
+                self.signal_ids.insert(signal.id.clone());
+                let inbox = state.signals.entry(signal.name.clone()).or_default();
+                inbox.push_back((signal.id.clone(), signal.payload.clone()));
+                state.wake_waiters();
+            }
+            Body::UpdateAccepted(update) => {
+                self.updates.insert(update.id.clone(), None);
+                let inbox = state.updates.entry(update.name.clone()).or_default();
+                inbox.push_back((update.id.clone(), update.payload.clone()));
+                state.wake_waiters();
+            }
+            Body::CancelRequested(cancel) => state.cancel(cancel.reason.clone()),
+            Body::UndoSucceeded(undo) => {
+                state.calls.remove(&undo.command);
+                drop(state);
+                self.settle_undo();
+            }
+            Body::UndoParked(parked) => {
+                state.calls.remove(&parked.command);
+                if let Phase::Compensating(Some(undoing)) = self.phase {
+                    self.phase = Phase::Parked(undoing);
+                }
+            }
+            Body::UndoRetried(_) => {
+                drop(state);
+                self.retry_undo();
+            }
+            Body::UndoSkipped(_) => {
+                drop(state);
+                self.settle_undo();
+            }
+            Body::Terminated(_) => {
+                for call in std::mem::take(&mut state.calls).into_values() {
+                    call.token.cancel();
+                }
+                drop(state);
+                self.unload();
+                self.phase = Phase::Closed(RunState::Terminated);
+            }
+            // Started moves the clock only; the rest is decided, not observed.
+            _ => {}
+        }
+    }
+
+    /// Takes what needs no poll: failed attempts, and whatever comes while the run is stuck and waits for a build
+    /// that fits. Ids are remembered, so that repetitions are recognised meanwhile.
+    pub(super) fn note(&mut self, body: &Body) {
+        let shared = self.shared.clone();
+        let mut state = shared.state.lock();
+        match body {
+            Body::AttemptFailed(failed) => {
+                if let Some(call) = state.calls.get_mut(&failed.command) {
+                    call.failed_attempts = failed.attempt;
+                }
+            }
+            Body::StepCompleted(step) => drop(state.calls.remove(&step.command)),
+            Body::StepFailed(step) => drop(state.calls.remove(&step.command)),
+            Body::UndoSucceeded(undo) => drop(state.calls.remove(&undo.command)),
+            Body::UndoParked(parked) => drop(state.calls.remove(&parked.command)),
+            Body::TimerFired(timer) => drop(state.waits.remove(&timer.command)),
+            Body::SignalReceived(signal) => drop(self.signal_ids.insert(signal.id.clone())),
+            Body::Terminated(_) => {
+                for call in std::mem::take(&mut state.calls).into_values() {
+                    call.token.cancel();
+                }
+                self.phase = Phase::Closed(RunState::Terminated);
+            }
+            _ => {}
+        }
+    }
+}

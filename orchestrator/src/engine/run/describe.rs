@@ -1,0 +1,99 @@
+//! What may be asked of, and said to, a run in memory.
+
+use super::{Phase, Run};
+use crate::engine::cx::Acceptor;
+use crate::engine::event::{Body, Event, UpdateAnswered};
+
+/// A call without an outcome, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingCall {
+    /// Its command.
+    pub command: u64,
+    /// The step's or compensation's name.
+    pub name: &'static str,
+    /// Whether it undoes something.
+    pub is_undo: bool,
+    /// How many attempts have failed so far.
+    pub failed_attempts: u32,
+    /// When it was scheduled, in unix milliseconds.
+    pub scheduled_at_ms: i64,
+}
+
+impl Run {
+    /// Calls without an outcome, in the order of their commands.
+    pub fn pending_calls(&self) -> Vec<PendingCall> {
+        let state = self.shared.state.lock();
+        let pending = state.calls.values().map(|call| PendingCall {
+            command: call.command,
+            name: call.name,
+            is_undo: call.is_undo,
+            failed_attempts: call.failed_attempts,
+            scheduled_at_ms: call.scheduled_at_ms,
+        });
+        pending.collect()
+    }
+
+    /// Whether a call is on record and has no outcome.
+    pub fn awaits_call(&self, command: u64) -> bool {
+        !self.is_closed() && self.shared.state.lock().calls.contains_key(&command)
+    }
+
+    /// Whether a timer is open.
+    pub fn awaits_timer(&self, command: u64) -> bool {
+        let state = self.shared.state.lock();
+        let wait = state.waits.get(&command);
+        !self.is_closed() && wait.is_some_and(|wait| wait.is_timer && wait.outcome.is_none())
+    }
+
+    /// Open timers: command and time are in the events that set them, only the commands here.
+    pub fn has_undo_open(&self, command: u64) -> bool {
+        self.shared.state.lock().ledger.is_open(command)
+    }
+
+    /// Whether a signal of this id was taken before.
+    pub fn knows_signal(&self, id: &str) -> bool {
+        self.signal_ids.contains(id)
+    }
+
+    /// How many signals were taken.
+    pub fn signals_taken(&self) -> usize {
+        self.signal_ids.len()
+    }
+
+    /// What decides whether an update of this name may be recorded now.
+    pub fn acceptor(&self, name: &str) -> Option<Acceptor> {
+        self.shared.state.lock().acceptors.get(name).cloned()
+    }
+
+    /// Why nothing that waits goes on any more, if someone has cancelled the run.
+    pub fn is_cancelled(&self) -> bool {
+        self.shared.state.lock().cancelled.is_some()
+    }
+
+    /// Undo entries that are open.
+    pub fn open_undo(&self) -> u64 {
+        self.shared.state.lock().ledger.open_count()
+    }
+
+    /// Whether the run has ended.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed(_))
+    }
+
+    pub(super) fn note_answer(&mut self, answered: &UpdateAnswered) {
+        let outcome = match (&answered.answer, &answered.failure) {
+            (Some(answer), _) => Ok(answer.clone()),
+            (None, failure) => Err((&failure.clone().unwrap_or_default()).into()),
+        };
+        self.updates.insert(answered.id.clone(), Some(outcome));
+    }
+
+    /// Remembers the answers to updates among new events.
+    pub fn note_answers(&mut self, events: &[Event]) {
+        for event in events {
+            if let Some(Body::UpdateAnswered(answered)) = &event.body {
+                self.note_answer(answered);
+            }
+        }
+    }
+}
