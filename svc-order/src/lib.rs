@@ -25,6 +25,7 @@ pub mod workflow;
 
 use std::sync::Arc;
 
+use souk_mesh::outbox;
 use souk_mesh::platform::Platform;
 use souk_proto::cart::v1::cart_service_client::CartServiceClient;
 use souk_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
@@ -56,6 +57,7 @@ pub async fn start(platform: &Platform, config: Config) -> Result<Routes, Error>
     config.check()?;
     let platform = platform.for_service(NAME);
     let sqlite = SqliteStore::open(&platform.data_folder(NAME)?.join("order.db"))?;
+    outbox::spawn_relay(sqlite.store(), Arc::clone(&platform.bus), &platform.tasks, NAME);
     let store: Arc<dyn OrderStore> = Arc::new(sqlite);
 
     let neighbours = Neighbours {

@@ -127,13 +127,13 @@ impl Placer {
                 let answer = answer_from_state(&placed.order);
                 pilot.land(Ok(respond(placed.order, Some(answer))));
             }
-            Start::Input(input) => self.settle(&pilot, placed.order, input).await,
+            Start::Input(input) => self.settle(pilot, placed.order, input).await,
         }
     }
 
-    /// Starts or joins the workflow and lands with its answer, which is noted before this ends:
-    /// until then everyone who asks boards this flight.
-    async fn settle(&self, pilot: &Pilot<Outcome>, order: Order, input: Vec<u8>) {
+    /// Starts or joins the workflow and lands with its answer. The answer is noted before the flight
+    /// is over: until then everyone who asks boards it.
+    async fn settle(&self, pilot: Pilot<Outcome>, order: Order, input: Vec<u8>) {
         let order_id = order.id;
         let answer = match self.starter.start(order_id, input, self.answer_wait_ms).await {
             Ok(answer) => answer,
@@ -146,6 +146,8 @@ impl Placer {
         };
         let Some(answer) = answer else {
             pilot.land(Ok(respond(order, None)));
+            // The next request asks the workflow again.
+            drop(pilot);
             return self.starter.note(order_id, None).await;
         };
         let outcome = answered(order, &answer);

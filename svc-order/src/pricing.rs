@@ -167,3 +167,78 @@ pub fn price(
     }
     Ok(Priced { lines, total })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn id(number: u8) -> Uuid {
+        Uuid::from_u128(u128::from(number))
+    }
+
+    fn wanted(number: u8, quantity: u32) -> Wanted {
+        Wanted { product_id: id(number), quantity }
+    }
+
+    fn offers(prices: &[(u8, i64, Currency, u64)]) -> BTreeMap<Uuid, Offer> {
+        let offer = |&(number, minor, currency, available): &(u8, i64, Currency, u64)| {
+            let (sku, name, picture) = Default::default();
+            let unit_price = Money::new(minor, currency);
+            (id(number), Offer { sku, name, picture, unit_price, available })
+        };
+        prices.iter().map(offer).collect()
+    }
+
+    fn judged(wanted: &[Wanted], offers: &BTreeMap<Uuid, Offer>) -> Result<Priced, Refusal> {
+        price(wanted, offers, Currency::EUR, None)
+    }
+
+    proptest! {
+        #[test]
+        fn the_total_is_the_sum_of_what_was_asked_for(
+            lines in prop::collection::vec((0..20_u8, 1..20_u32), 1..40),
+            prices in prop::collection::vec(0..1_000_000_i64, 20),
+        ) {
+            let wishes: Vec<Wanted> = lines.iter().map(|(n, quantity)| wanted(*n, *quantity)).collect();
+            let offers: Vec<_> =
+                (0..20_u8).zip(&prices).map(|(n, minor)| (n, *minor, Currency::EUR, 10_000)).collect();
+            let priced = judged(&merge(&wishes).unwrap(), &self::offers(&offers)).unwrap();
+            let sum: i64 = lines.iter().map(|(n, quantity)| prices[usize::from(*n)] * i64::from(*quantity)).sum();
+            prop_assert_eq!(priced.total, Money::new(sum, Currency::EUR));
+            let products = priced.lines.iter().map(|line| line.product_id);
+            prop_assert!(products.is_sorted_by(|a, b| a < b), "one line per product, in order");
+        }
+    }
+
+    #[test]
+    fn quantities_are_bounded_also_over_several_lines() {
+        assert_eq!(merge(&[]), Err(Refusal::CartEmpty));
+        assert_eq!(merge(&[wanted(1, 0)]), Err(Refusal::Quantity(id(1))));
+        assert_eq!(merge(&[wanted(1, MAX_QUANTITY), wanted(1, 1)]), Err(Refusal::Quantity(id(1))));
+        assert_eq!(merge(&[wanted(1, u32::MAX), wanted(1, 1)]), Err(Refusal::Quantity(id(1))));
+        let many: Vec<Wanted> = (0..=100).map(|number| wanted(number, 1)).collect();
+        assert_eq!(merge(&many), Err(Refusal::TooManyLines(101)));
+    }
+
+    #[test]
+    fn refusals_name_what_is_in_the_way() {
+        let shelf = offers(&[(1, 250, Currency::EUR, 5), (2, 100, Currency::USD, 5)]);
+        let unknown = judged(&[wanted(1, 1), wanted(8, 1), wanted(9, 1)], &shelf);
+        assert_eq!(unknown, Err(Refusal::ProductNotFound(vec![id(8), id(9)])));
+        let dollars = judged(&[wanted(2, 1)], &shelf);
+        let (sold_in, asked) = (Currency::USD, Currency::EUR);
+        assert_eq!(dollars, Err(Refusal::WrongCurrency { product_id: id(2), sold_in, asked }));
+        assert_eq!(judged(&[wanted(1, 6)], &shelf), Err(Refusal::SoldOut(vec![id(1)])));
+        let (total, expected) = (Money::new(500, Currency::EUR), Money::new(499, Currency::EUR));
+        let changed = price(&[wanted(1, 2)], &shelf, Currency::EUR, Some(expected));
+        assert_eq!(changed, Err(Refusal::PriceChanged { total, expected }));
+    }
+
+    #[test]
+    fn a_sum_beyond_counting_is_refused() {
+        let dear = offers(&[(1, i64::MAX, Currency::EUR, 9), (2, 1, Currency::EUR, 9)]);
+        assert_eq!(judged(&[wanted(1, 2)], &dear), Err(Refusal::TooLarge));
+        assert_eq!(judged(&[wanted(1, 1), wanted(2, 1)], &dear), Err(Refusal::TooLarge));
+    }
+}

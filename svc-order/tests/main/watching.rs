@@ -1,0 +1,178 @@
+//! WatchOrder: what has happened, what happens, and going on where one left.
+
+use souk_proto::order::v1::{
+    CancelOrderRequest, DeliverOrderRequest, Order, OrderState, ProgressKind, ShipOrderRequest,
+    WatchOrderRequest, WatchOrderResponse,
+};
+use souk_proto::workflow::v1::HistoryEventKind::{
+    StepCompleted, StepScheduled, UndoCompleted, UndoScheduled,
+};
+use tonic::{Code, Streaming};
+
+use crate::shop::{Person, START_MS, Shop, append, config, new_id, refused};
+
+type Updates = Streaming<WatchOrderResponse>;
+
+async fn watch(shop: &Shop, who: &Person, order: &Order, resume_token: &str) -> Updates {
+    let order_id = order.order_id.clone();
+    let request = WatchOrderRequest { order_id, resume_token: resume_token.into() };
+    shop.client().watch_order(who.says(request)).await.unwrap().into_inner()
+}
+
+/// The titles of the next `count` updates, and the last one's token.
+async fn titles(updates: &mut Updates, count: usize) -> (Vec<String>, String) {
+    let mut titles = Vec::new();
+    let mut token = String::new();
+    for _ in 0..count {
+        let update = updates.message().await.unwrap().expect("the stream has ended");
+        titles.push(update.progress.unwrap().title);
+        token = update.resume_token;
+    }
+    (titles, token)
+}
+
+async fn delivered(shop: &Shop, order: &Order) {
+    let staff = shop.staff();
+    let ship = ShipOrderRequest {
+        request_id: new_id(),
+        order_id: order.order_id.clone(),
+        carrier: "Post".into(),
+        tracking_number: "AT1".into(),
+    };
+    shop.client().ship_order(staff.says(ship)).await.unwrap();
+    let deliver = DeliverOrderRequest { request_id: new_id(), order_id: order.order_id.clone() };
+    shop.client().deliver_order(staff.says(deliver)).await.unwrap();
+}
+
+#[tokio::test]
+async fn steps_and_changes_arrive_as_they_happen_until_the_end() {
+    let shop = Shop::open().await;
+    let mara = shop.customer();
+    let order = shop.placed(&mara).await;
+    let workflows = &shop.neighbours.workflows;
+    let mut updates = watch(&shop, &mara, &order, "").await;
+    assert_eq!(titles(&mut updates, 1).await.0, ["Order received"]);
+    workflows.tell(&order.order_id, StepScheduled, "ReserveStock", "{}", START_MS);
+    workflows.tell(&order.order_id, StepCompleted, "ReserveStock", "{}", START_MS);
+    assert_eq!(titles(&mut updates, 2).await.0, ["Holding stock", "Stock held"]);
+    let authorized = r#"{"outcome":"AUTHORIZED"}"#;
+    workflows.tell(&order.order_id, StepCompleted, "ConfirmPayment", authorized, START_MS);
+    assert_eq!(titles(&mut updates, 1).await.0, ["Payment authorized"]);
+    let processing = append(&order, OrderState::Processing);
+    shop.orchestrator().append_order_event(processing).await.unwrap();
+    assert_eq!(titles(&mut updates, 1).await.0, ["Order confirmed"]);
+    shop.capture(&order.order_id);
+    assert_eq!(titles(&mut updates, 1).await.0, ["Payment captured"]);
+    delivered(&shop, &order).await;
+    let shipped = updates.message().await.unwrap().unwrap().progress.unwrap();
+    assert_eq!((shipped.title.as_str(), shipped.detail.as_str()), ("Order shipped", "Post AT1"));
+    assert_eq!(titles(&mut updates, 1).await.0, ["Order delivered"]);
+    workflows.close(&order.order_id);
+    let end = updates.message().await.unwrap().unwrap();
+    assert_eq!(end.progress.unwrap().kind(), ProgressKind::Finished);
+    assert!(updates.message().await.unwrap().is_none(), "the stream ends");
+    // Whoever comes back after the end gets nothing more.
+    let mut after = watch(&shop, &mara, &order, &end.resume_token).await;
+    assert!(after.message().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn whoever_comes_late_or_again_gets_each_thing_once_in_the_order_of_time() {
+    let shop = Shop::open().await;
+    let mara = shop.customer();
+    let order = shop.placed(&mara).await;
+    let workflows = &shop.neighbours.workflows;
+    workflows.tell(&order.order_id, StepCompleted, "ReserveStock", "{}", START_MS + 10);
+    shop.clock.advance_ms(20);
+    let processing = append(&order, OrderState::Processing);
+    shop.orchestrator().append_order_event(processing).await.unwrap();
+    workflows.tell(&order.order_id, StepCompleted, "CommitStock", "{}", START_MS + 30);
+    workflows.tell(&order.order_id, StepCompleted, "CapturePayment", "{}", START_MS + 40);
+    shop.clock.advance_ms(30);
+    delivered(&shop, &order).await;
+    workflows.close(&order.order_id);
+
+    let whole = [
+        "Order received",
+        "Stock held",
+        "Order confirmed",
+        "Items set aside",
+        "Payment captured",
+        "Order shipped",
+        "Order delivered",
+        "All done",
+    ];
+    let mut updates = watch(&shop, &mara, &order, "").await;
+    assert_eq!(titles(&mut updates, whole.len()).await.0, whole);
+    // Cut anywhere and resumed, the two parts are the whole.
+    for cut in 1..whole.len() {
+        let mut updates = watch(&shop, &mara, &order, "").await;
+        let (_, token) = titles(&mut updates, cut).await;
+        drop(updates);
+        let mut updates = watch(&shop, &mara, &order, &token).await;
+        assert_eq!(titles(&mut updates, whole.len() - cut).await.0, whole[cut..]);
+        assert!(updates.message().await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_order_is_followed_until_everything_is_given_back() {
+    let shop = Shop::open().await;
+    let mara = shop.customer();
+    let order = shop.paid(&mara).await;
+    let mut updates = watch(&shop, &mara, &order, "").await;
+    titles(&mut updates, 3).await;
+    let request_id = new_id();
+    let order_id = order.order_id.clone();
+    let cancel = CancelOrderRequest { request_id, order_id, reason: "no need".into() };
+    shop.client().cancel_order(mara.says(cancel)).await.unwrap();
+    let cancelled = updates.message().await.unwrap().unwrap().progress.unwrap();
+    assert_eq!(
+        (cancelled.title.as_str(), cancelled.detail.as_str()),
+        ("Order cancelled", "no need")
+    );
+    let workflows = &shop.neighbours.workflows;
+    workflows.tell(&order.order_id, UndoScheduled, "CreatePayment", "", START_MS);
+    workflows.tell(&order.order_id, UndoCompleted, "CreatePayment", "", START_MS);
+    workflows.tell(&order.order_id, UndoCompleted, "ReserveStock", "", START_MS);
+    let (told, _) = titles(&mut updates, 3).await;
+    assert_eq!(told, ["Returning payment", "Payment returned", "Stock released"]);
+    workflows.close(&order.order_id);
+    assert_eq!(titles(&mut updates, 1).await.0, ["All done"]);
+    assert!(updates.message().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_run_that_does_not_end_keeps_nobody_waiting_for_ever() {
+    let shop = Shop::open_with(souk_order::Config { watch_linger_ms: 0, ..config() }).await;
+    let mara = shop.customer();
+    let order = shop.paid(&mara).await;
+    delivered(&shop, &order).await;
+    let mut updates = watch(&shop, &mara, &order, "").await;
+    let (told, _) = titles(&mut updates, 6).await;
+    assert_eq!(told[5], "All done");
+    assert!(updates.message().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_token_of_nobodys_making_is_refused() {
+    let shop = Shop::open().await;
+    let mara = shop.customer();
+    let order = shop.placed(&mara).await;
+    let resume_token = "yesterday".into();
+    let request = WatchOrderRequest { order_id: order.order_id, resume_token };
+    let outcome = shop.client().watch_order(mara.says(request)).await.map(drop);
+    refused(outcome, Code::InvalidArgument, "INVALID_FIELDS");
+}
+
+#[tokio::test]
+async fn a_drain_ends_watches_so_that_they_resume_elsewhere() {
+    let shop = Shop::open().await;
+    let mara = shop.customer();
+    let order = shop.placed(&mara).await;
+    let mut updates = watch(&shop, &mara, &order, "").await;
+    titles(&mut updates, 1).await;
+    shop.platform.tasks.token().cancel();
+    let status = updates.message().await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+}
