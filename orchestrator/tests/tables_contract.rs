@@ -111,8 +111,10 @@ async fn an_open_run_is_found_in_every_way(mut form: impl Form) {
     assert_eq!(tables.run_by_workflow_id("order").await.unwrap(), None);
     assert_eq!(open_runs(&*tables, false).await, [waiting.clone(), working.clone()]);
     assert_eq!(open_runs(&*tables, true).await, std::slice::from_ref(&working));
-    assert_eq!(tables.open_runs(false, Some(run_id(1)), 9).await.unwrap(), [working.clone()]);
-    assert_eq!(tables.open_runs(false, None, 1).await.unwrap(), [waiting.clone()]);
+    let behind_first = tables.open_runs(false, Some(run_id(1)), 9).await.unwrap();
+    assert_eq!(behind_first, std::slice::from_ref(&working));
+    let first = tables.open_runs(false, None, 1).await.unwrap();
+    assert_eq!(first, std::slice::from_ref(&waiting));
     // The step ends; the run waits.
     let idle = row(2, "place_order", RunState::Running);
     tables.apply(step(8, vec![later(idle.clone())])).await.unwrap();
@@ -157,12 +159,12 @@ async fn a_run_that_was_never_open_is_whole(mut form: impl Form) {
     for (number, size) in [(1, 0), (2, 1_500), (3, 300_000)] {
         let mut closed = row(number, "place_order", RunState::Completed);
         closed.result = Some("{\"placed\":true}".into());
-        let history = chunk(0, 9, size);
-        let whole = RunChange { chunk: Some(history.clone()), ..change(closed.clone()) };
+        let history = [chunk(0, 9, size)];
+        let whole = RunChange { chunk: Some(history[0].clone()), ..change(closed.clone()) };
         tables.apply(step(1, vec![whole])).await.unwrap();
         assert_eq!(tables.run(run_id(number)).await.unwrap(), Some(closed));
-        assert_eq!(tables.history(run_id(number), 0, 1).await.unwrap(), [history.clone()]);
-        assert_eq!(tables.history(run_id(number), 8, 1).await.unwrap(), [history]);
+        assert_eq!(tables.history(run_id(number), 0, 1).await.unwrap(), history);
+        assert_eq!(tables.history(run_id(number), 8, 1).await.unwrap(), history);
         assert_eq!(tables.history(run_id(number), 9, 1).await.unwrap(), vec![]);
     }
     assert_eq!(open_runs(&*tables, false).await, vec![]);

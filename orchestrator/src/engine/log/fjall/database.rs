@@ -7,6 +7,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use parking_lot::Mutex;
@@ -18,6 +19,11 @@ use super::error::StorageError;
 const LOCK_FILE: &str = "lock";
 const STORE_FOLDER: &str = "store";
 const CREATING_FOLDER: &str = "store.creating";
+
+/// How often the lock is tried: a process that is just ending, or a child that was just forked, holds it for a moment.
+const LOCK_TRIES: u32 = 5;
+/// Pause between two tries.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Bound on the journals that are kept until what they hold is written to tables; also bounds the replay at a start.
 const JOURNAL_LIMIT_BYTES: u64 = 256 * 1024 * 1024;
@@ -141,10 +147,21 @@ fn lock(folder: &Path) -> Result<File, StorageError> {
         .write(true)
         .open(&path)
         .map_err(|source| StorageError::io("open", &path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StorageError::InUse { folder: folder.to_path_buf() }),
-        Err(TryLockError::Error(source)) => Err(StorageError::io("lock", &path, source)),
+    let mut tries = 1;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if tries < LOCK_TRIES => {
+                tries += 1;
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(StorageError::InUse { folder: folder.to_path_buf() });
+            }
+            Err(TryLockError::Error(source)) => {
+                return Err(StorageError::io("lock", &path, source));
+            }
+        }
     }
 }
 
