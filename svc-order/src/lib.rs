@@ -2,12 +2,10 @@
 //! prices, records and has the workflow `place_order` carry it out.
 //!
 //! Layout: [`domain`] and [`pricing`] are pure; [`store`] keeps orders; [`placing`] is PlaceOrder
-//! ([`flights`] lets equal requests travel as one, [`preparing`] prices, [`starter`] starts workflows
-//! and makes up for lost starts, [`answering`] words the response); [`watch`] is WatchOrder ([`hub`]
-//! wakes it, [`history`] reads the workflow, [`progress`] words it); [`workflow`] is the contract with
-//! the orchestrator; [`wire`] and [`events`] translate.
+//! ([`flights`] lets equal requests travel as one, [`starter`] starts workflows and makes up for lost
+//! starts); [`watch`] is WatchOrder ([`hub`] wakes it, [`history`] reads the workflow, [`progress`]
+//! words it); [`workflow`] is the contract with the orchestrator; [`wire`] and [`events`] translate.
 
-pub mod answering;
 pub mod config;
 pub mod domain;
 pub mod error;
@@ -16,7 +14,6 @@ pub mod flights;
 pub mod history;
 pub mod hub;
 pub mod placing;
-pub mod preparing;
 pub mod pricing;
 pub mod progress;
 pub mod service;
@@ -42,8 +39,7 @@ pub use error::Error;
 
 use history::Histories;
 use hub::Hub;
-use placing::Placer;
-use preparing::Neighbours;
+use placing::{Neighbours, Placer};
 use service::Service;
 use starter::Starter;
 use store::OrderStore;

@@ -1,1 +1,62 @@
 //! Payments: the only code that knows the payment provider.
+//!
+//! Layout: [`domain`] has the rules, [`provider`] the provider as this service needs it, [`store`]
+//! the books; [`payments`] brings the three together, one worker at a time per payment
+//! ([`keyed_lock`]); [`service`] and [`wire`] translate. README.md tells what each call does, and
+//! how often it waits for a disk.
+
+pub mod config;
+pub mod domain;
+pub mod error;
+mod keyed_lock;
+mod payments;
+pub mod provider;
+mod service;
+pub mod store;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use souk_mesh::platform::Platform;
+use souk_proto::payment::v1::payment_service_server::PaymentServiceServer;
+use tonic::service::Routes;
+
+pub use config::Config;
+pub use error::Error;
+
+/// The service's name in the directory, in logs and as its data folder.
+pub const NAME: &str = "payment";
+const STORE_FILE: &str = "payment.sqlite";
+
+/// Opens the books, begins to bring unfinished refunds to their end, and returns the service, which
+/// speaks to the provider over HTTP.
+///
+/// # Errors
+/// When the data folder is in use, or the books do not open.
+pub async fn start(platform: &Platform, config: Config) -> Result<Routes, Error> {
+    let timeout = Duration::from_millis(config.provider_timeout_ms);
+    let provider = provider::HttpProvider::new(&config.provider_url, timeout)?;
+    start_with(platform, Arc::new(provider)).await
+}
+
+/// As [`start`], with another way to the provider.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_with(
+    platform: &Platform,
+    provider: Arc<dyn provider::Provider>,
+) -> Result<Routes, Error> {
+    let folder = platform.data_folder(NAME)?;
+    let store = store::SqliteStore::open(&folder.join(STORE_FILE))?;
+    let payments = payments::Payments::new(
+        Arc::new(store),
+        provider,
+        platform.clock.clone(),
+        platform.tasks.clone(),
+    );
+    payments::spawn_housekeeping(&payments);
+    let service = service::Service::new(payments, platform.pages.clone(), platform.clock.clone());
+    Ok(Routes::new(PaymentServiceServer::new(service)))
+}
