@@ -1,0 +1,90 @@
+//! What the rest of the shop is told: with the change, or not at all.
+
+use prost::Message;
+use souk_catalog::domain::ProductPatch;
+use souk_catalog::store::Store;
+use souk_catalog::store::sqlite::SqliteStore;
+use souk_mesh::money::{Currency, Money};
+use souk_mesh::store;
+use souk_proto::event::v1::Event;
+use souk_proto::event::v1::event::Payload;
+
+use crate::support::{HOLD_MS, NOW, hold, key, line, release, sqlite, stocked};
+
+/// Every event that waits to leave, in order.
+async fn outbox(store: &SqliteStore) -> Vec<Event> {
+    let rows = |connection: &rusqlite::Connection| -> Result<Vec<Vec<u8>>, store::Error> {
+        let mut rows = connection.prepare("SELECT event FROM outbox ORDER BY rowid")?;
+        let rows = rows.query_map([], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    };
+    let rows = store.database().read(rows).await.unwrap();
+    rows.iter().map(|bytes| Event::decode(bytes.as_slice()).unwrap()).collect()
+}
+
+fn told(events: &[Event]) -> Vec<(&str, i64)> {
+    events.iter().map(|event| (event.r#type.as_str(), event.aggregate_version)).collect()
+}
+
+#[tokio::test]
+async fn a_product_is_told_of_when_it_changes_runs_out_and_comes_back() {
+    let (_folder, store) = sqlite();
+    let id = stocked(store.as_ref(), 2).await;
+    let patch =
+        ProductPatch { price: Some(Money::new(2500, Currency::EUR)), ..ProductPatch::default() };
+    store.update_product(id, patch.clone(), None, None, NOW).await.unwrap();
+    store.update_product(id, patch, None, None, NOW).await.unwrap();
+    store.adjust_inventory(id, -1, key("AdjustInventory"), NOW).await.unwrap();
+    store.adjust_inventory(id, -1, key("AdjustInventory"), NOW).await.unwrap();
+    store.adjust_inventory(id, 7, key("AdjustInventory"), NOW).await.unwrap();
+
+    let events = outbox(&store).await;
+    let expected = [1, 2, 3, 4].map(|version| ("product.updated", version));
+    assert_eq!(told(&events), expected);
+    let in_stock: Vec<bool> = events
+        .iter()
+        .map(|event| match &event.payload {
+            Some(Payload::Product(updated)) => updated.in_stock,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(in_stock, [true, true, false, true]);
+    let Some(Payload::Product(updated)) = &events[1].payload else { panic!() };
+    let product = updated.product.as_ref().unwrap();
+    assert_eq!(product.price.as_ref().unwrap().units, 25);
+    assert_eq!((product.available_quantity, product.version), (None, 2));
+    assert!(!updated.category_name.is_empty());
+}
+
+#[tokio::test]
+async fn a_reservation_is_told_of_with_the_stock_after_it() {
+    let (_folder, store) = sqlite();
+    let id = stocked(store.as_ref(), 5).await;
+    let held = store.reserve(hold(vec![line(id, 2)]), NOW).await.unwrap();
+    store.reserve(hold(vec![line(id, 9)]), NOW).await.unwrap_err();
+    store.commit(held.id, None, NOW).await.unwrap();
+    store.release(release(held.id), NOW).await.unwrap();
+    store.release(release(held.id), NOW).await.unwrap();
+    let forgotten = store.reserve(hold(vec![line(id, 1)]), NOW).await.unwrap();
+    store.expire_holds(NOW + HOLD_MS, 9).await.unwrap();
+
+    let events = outbox(&store).await;
+    assert_eq!(
+        told(&events),
+        [
+            ("product.updated", 1),
+            ("inventory.reserved", 1),
+            ("inventory.released", 3),
+            ("inventory.reserved", 1),
+            ("inventory.released", 2),
+        ]
+    );
+    assert_eq!(events[1].aggregate_id, held.id.to_string());
+    assert_eq!(events[4].aggregate_id, forgotten.id.to_string());
+    let Some(Payload::Inventory(reserved)) = &events[1].payload else { panic!() };
+    assert_eq!((reserved.inventories[0].on_hand, reserved.inventories[0].reserved), (5, 2));
+    let Some(Payload::Inventory(released)) = &events[2].payload else { panic!() };
+    assert_eq!((released.reason.as_str(), released.inventories[0].on_hand), ("test", 5));
+    let Some(Payload::Inventory(expired)) = &events[4].payload else { panic!() };
+    assert_eq!(expired.reason, "expired");
+}

@@ -1,0 +1,145 @@
+//! Any sequence of operations keeps the books: what is on hand and reserved is never negative, and
+//! always what the reservations say.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use souk_catalog::domain::{Hold, Line, Reservation, State};
+use souk_catalog::store::Store;
+use uuid::Uuid;
+
+use crate::support::{self, NOW, key, line, release};
+
+const PRODUCTS: usize = 2;
+const INITIAL: i64 = 6;
+
+#[derive(Debug, Clone)]
+enum Operation {
+    Reserve { id: u128, quantities: [u32; PRODUCTS], hold_ms: i64 },
+    Extend { id: u128, hold_ms: i64 },
+    Commit { id: u128 },
+    Release { id: u128 },
+    Adjust { product: usize, delta: i64 },
+    Pass { ms: i64 },
+    Sweep,
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let id = 1..6_u128;
+    prop_oneof![
+        3 => (id.clone(), [1..5_u32, 0..4_u32], 1..300_i64)
+            .prop_map(|(id, quantities, hold_ms)| Operation::Reserve { id, quantities, hold_ms }),
+        1 => (id.clone(), 1..300_i64).prop_map(|(id, hold_ms)| Operation::Extend { id, hold_ms }),
+        2 => id.clone().prop_map(|id| Operation::Commit { id }),
+        2 => id.prop_map(|id| Operation::Release { id }),
+        1 => (0..PRODUCTS, -4..4_i64).prop_map(|(product, delta)| Operation::Adjust { product, delta }),
+        1 => (1..200_i64).prop_map(|ms| Operation::Pass { ms }),
+        1 => Just(Operation::Sweep),
+    ]
+}
+
+/// What the answers so far add up to.
+struct Books {
+    products: [Uuid; PRODUCTS],
+    adjusted: [i64; PRODUCTS],
+    reservations: BTreeMap<Uuid, Reservation>,
+    now_ms: i64,
+}
+
+impl Books {
+    async fn run(&mut self, store: &dyn Store, operation: Operation) {
+        let now_ms = self.now_ms;
+        let answer = match operation {
+            Operation::Reserve { id, quantities, hold_ms } => {
+                let wish = self.hold(id, quantities, hold_ms);
+                store.reserve(wish, now_ms).await
+            }
+            Operation::Extend { id, hold_ms } => {
+                store.extend(Uuid::from_u128(id), hold_ms, now_ms).await
+            }
+            Operation::Commit { id } => store.commit(Uuid::from_u128(id), None, now_ms).await,
+            Operation::Release { id } => {
+                Ok(store.release(release(Uuid::from_u128(id)), now_ms).await.unwrap())
+            }
+            Operation::Adjust { product, delta } => {
+                let adjusted = store.adjust_inventory(
+                    self.products[product],
+                    delta,
+                    key("AdjustInventory"),
+                    now_ms,
+                );
+                if adjusted.await.is_ok() {
+                    self.adjusted[product] += delta;
+                }
+                return;
+            }
+            Operation::Pass { ms } => {
+                self.now_ms += ms;
+                return;
+            }
+            Operation::Sweep => return self.sweep(store).await,
+        };
+        if let Ok(reservation) = answer {
+            self.reservations.insert(reservation.id, reservation);
+        }
+    }
+
+    fn hold(&self, id: u128, quantities: [u32; PRODUCTS], hold_ms: i64) -> Hold {
+        let lines = self.products.iter().zip(quantities).filter(|(_, quantity)| *quantity > 0);
+        let mut lines: Vec<Line> = lines.map(|(product, n)| line(*product, n)).collect();
+        lines.sort();
+        let reservation_id = Uuid::from_u128(id);
+        Hold { reservation_id, order_id: reservation_id, lines, hold_ms, not_after_ms: None }
+    }
+
+    async fn sweep(&mut self, store: &dyn Store) {
+        let due = |reservation: &&mut Reservation| {
+            reservation.state == State::Held && reservation.until_ms <= self.now_ms
+        };
+        let mut count = 0;
+        for reservation in self.reservations.values_mut().filter(due) {
+            reservation.state = State::Expired;
+            count += 1;
+        }
+        assert_eq!(store.expire_holds(self.now_ms, 100).await.unwrap(), count);
+    }
+
+    fn units(&self, product: Uuid, state: State) -> i64 {
+        let of_state = self.reservations.values().filter(|r| r.state == state);
+        let lines = of_state.flat_map(|r| &r.lines).filter(|line| line.product_id == product);
+        lines.map(|line| i64::from(line.quantity)).sum()
+    }
+
+    async fn check(&self, store: &dyn Store) {
+        for (product, adjusted) in self.products.iter().zip(self.adjusted) {
+            let (on_hand, reserved, available) = support::counts(store, *product).await;
+            assert!(on_hand >= 0 && reserved >= 0 && available >= 0);
+            assert_eq!(reserved, self.units(*product, State::Held));
+            assert_eq!(on_hand, INITIAL + adjusted - self.units(*product, State::Committed));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_books_always_add_up(operations in prop::collection::vec(operation(), 1..40)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (_folder, store) = support::sqlite();
+            let store = store.as_ref();
+            let products = [support::stocked(store, INITIAL).await, support::stocked(store, INITIAL).await];
+            let mut books = Books {
+                products,
+                adjusted: [0; PRODUCTS],
+                reservations: BTreeMap::new(),
+                now_ms: NOW,
+            };
+            for operation in operations {
+                books.run(store, operation).await;
+                books.check(store).await;
+            }
+        });
+    }
+}
