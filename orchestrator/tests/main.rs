@@ -3,6 +3,7 @@
 // A test says what it expects by unwrapping it.
 #![allow(clippy::unwrap_used)]
 
+mod engine;
 mod forms;
 mod log_contract;
 mod log_damage;

@@ -2,10 +2,12 @@
 //! prices, records and has the workflow `place_order` carry it out.
 //!
 //! Layout: [`domain`] and [`pricing`] are pure; [`store`] keeps orders; [`placing`] is PlaceOrder
-//! ([`flights`] lets equal requests travel as one, [`starter`] starts workflows and makes up for lost
-//! starts); [`watch`] is WatchOrder ([`hub`] wakes it, [`history`] reads the workflow, [`progress`]
-//! words it); [`workflow`] is the contract with the orchestrator; [`wire`] and [`events`] translate.
+//! ([`flights`] lets equal requests travel as one, [`preparing`] prices, [`starter`] starts workflows
+//! and makes up for lost starts, [`answering`] words the response); [`watch`] is WatchOrder ([`hub`]
+//! wakes it, [`history`] reads the workflow, [`progress`] words it); [`workflow`] is the contract with
+//! the orchestrator; [`wire`] and [`events`] translate.
 
+pub mod answering;
 pub mod config;
 pub mod domain;
 pub mod error;
@@ -14,6 +16,7 @@ pub mod flights;
 pub mod history;
 pub mod hub;
 pub mod placing;
+pub mod preparing;
 pub mod pricing;
 pub mod progress;
 pub mod service;
@@ -39,7 +42,8 @@ pub use error::Error;
 
 use history::Histories;
 use hub::Hub;
-use placing::{Neighbours, Placer};
+use placing::Placer;
+use preparing::Neighbours;
 use service::Service;
 use starter::Starter;
 use store::OrderStore;

@@ -12,64 +12,66 @@ use crate::domain::{Entry, State};
 use crate::wire;
 use crate::workflow::{PlaceOrderAnswer, Placement, step};
 
-/// How a step reads: while it is done, done, failed, while it is undone, undone.
-struct Wording {
+/// How a step reads: while it is done, done, failed.
+struct StepWording {
     step: &'static str,
     doing: &'static str,
     done: &'static str,
     failed: &'static str,
-    undoing: &'static str,
-    undone: &'static str,
 }
 
-const WORDINGS: &[Wording] = &[
-    Wording {
+/// How an undo reads: while it is done, done.
+struct UndoWording {
+    undo: &'static str,
+    doing: &'static str,
+    done: &'static str,
+}
+
+const STEPS: &[StepWording] = &[
+    StepWording {
         step: step::RESERVE_STOCK,
         doing: "Holding stock",
         done: "Stock held",
         failed: "Stock could not be held",
-        undoing: "Releasing stock",
-        undone: "Stock released",
     },
-    Wording {
+    StepWording {
         step: step::CREATE_PAYMENT,
         doing: "Preparing payment",
         done: "Payment prepared",
         failed: "Payment could not be prepared",
-        undoing: "Returning payment",
-        undone: "Payment returned",
     },
-    Wording {
+    StepWording {
         step: step::CONFIRM_PAYMENT,
         doing: "Authorizing payment",
         done: "Payment checked",
         failed: "Payment could not be authorized",
-        undoing: "Returning payment",
-        undone: "Payment returned",
     },
-    Wording {
+    StepWording {
         step: step::COMMIT_STOCK,
         doing: "Setting items aside",
         done: "Items set aside",
         failed: "Items could not be set aside",
-        undoing: "Putting items back",
-        undone: "Items put back",
     },
-    Wording {
+    StepWording {
         step: step::CAPTURE_PAYMENT,
         doing: "Capturing payment",
         done: "Payment captured",
         failed: "Payment could not be captured",
-        undoing: "Returning payment",
-        undone: "Payment returned",
     },
-    Wording {
+    StepWording {
         step: step::CLEAR_CART,
         doing: "Updating your cart",
         done: "Cart updated",
         failed: "Cart left as it is",
-        undoing: "Updating your cart",
-        undone: "Cart updated",
+    },
+];
+
+const UNDOS: &[UndoWording] = &[
+    UndoWording { undo: step::RELEASE_STOCK, doing: "Releasing stock", done: "Stock released" },
+    UndoWording {
+        undo: step::RETURN_PAYMENT,
+        doing: "Returning payment",
+        done: "Payment returned",
     },
 ];
 
@@ -124,25 +126,28 @@ pub fn of_event(event: &HistoryEvent, state_at: impl Fn(i64) -> State) -> Option
     })
 }
 
-fn told(event: &HistoryEvent) -> Option<(ProgressKind, String, String)> {
-    let wording = WORDINGS.iter().find(|wording| wording.step == event.name);
+type Told = (ProgressKind, String, String);
+
+fn told(event: &HistoryEvent) -> Option<Told> {
+    let step = STEPS.iter().find(|wording| wording.step == event.name);
+    let undo = UNDOS.iter().find(|wording| wording.undo == event.name);
     let plain = |kind, title: &str| Some((kind, title.to_owned(), String::new()));
     match HistoryEventKind::try_from(event.kind).ok()? {
-        HistoryEventKind::StepScheduled => plain(ProgressKind::StepStarted, wording?.doing),
-        HistoryEventKind::StepCompleted if event.name == step::CONFIRM_PAYMENT => {
-            Some(confirmed(&event.payload))
-        }
-        HistoryEventKind::StepCompleted => plain(ProgressKind::StepDone, wording?.done),
+        // While a challenge is open the payment is asked about again and again: told once.
+        HistoryEventKind::StepScheduled if event.occurrence > 1 => None,
+        HistoryEventKind::StepScheduled => plain(ProgressKind::StepStarted, step?.doing),
+        HistoryEventKind::StepCompleted if event.name == step::CONFIRM_PAYMENT => confirmed(event),
+        HistoryEventKind::StepCompleted => plain(ProgressKind::StepDone, step?.done),
         HistoryEventKind::StepAttemptFailed => {
-            let title = format!("{}: trying again", wording?.doing);
+            let title = format!("{}: trying again", step?.doing);
             Some((ProgressKind::StepFailed, title, String::new()))
         }
         HistoryEventKind::StepFailed => {
             let detail = message_of(event.failure.as_ref());
-            Some((ProgressKind::StepFailed, wording?.failed.to_owned(), detail))
+            Some((ProgressKind::StepFailed, step?.failed.to_owned(), detail))
         }
-        HistoryEventKind::UndoScheduled => plain(ProgressKind::UndoStarted, wording?.undoing),
-        HistoryEventKind::UndoCompleted => plain(ProgressKind::UndoDone, wording?.undone),
+        HistoryEventKind::UndoScheduled => plain(ProgressKind::UndoStarted, undo?.doing),
+        HistoryEventKind::UndoCompleted => plain(ProgressKind::UndoDone, undo?.done),
         HistoryEventKind::Parked => plain(ProgressKind::Waiting, "We are looking into it"),
         HistoryEventKind::Answered => challenged(&event.payload),
         _ => None,
@@ -159,19 +164,21 @@ struct Confirmed {
     outcome: String,
 }
 
-fn confirmed(result: &[u8]) -> (ProgressKind, String, String) {
-    let outcome = serde_json::from_slice::<Confirmed>(result).map(|result| result.outcome);
-    let (kind, title) = match outcome.as_deref() {
+fn confirmed(event: &HistoryEvent) -> Option<Told> {
+    let result = serde_json::from_slice::<Confirmed>(&event.payload);
+    let again = event.occurrence > 1;
+    let (kind, title) = match result.as_ref().map(|result| result.outcome.as_str()) {
         Ok("AUTHORIZED") => (ProgressKind::StepDone, "Payment authorized"),
-        Ok("REQUIRES_ACTION") => (ProgressKind::StepDone, "Your bank asks for your approval"),
         Ok("DECLINED") => (ProgressKind::StepFailed, "Payment declined"),
+        Ok("REQUIRES_ACTION" | "REVIEW") if again => return None,
+        Ok("REQUIRES_ACTION") => (ProgressKind::StepDone, "Your bank asks for your approval"),
         Ok("REVIEW") => (ProgressKind::StepDone, "Payment under review"),
         _ => (ProgressKind::StepDone, "Payment checked"),
     };
-    (kind, title.to_owned(), String::new())
+    Some((kind, title.to_owned(), String::new()))
 }
 
-fn challenged(answer: &[u8]) -> Option<(ProgressKind, String, String)> {
+fn challenged(answer: &[u8]) -> Option<Told> {
     let answer: PlaceOrderAnswer = serde_json::from_slice(answer).ok()?;
     (answer.placement == Placement::Challenge).then(|| {
         (ProgressKind::Waiting, "Waiting for your approval".to_owned(), answer.challenge_url)
@@ -201,7 +208,7 @@ mod tests {
         use HistoryEventKind::{StepCompleted, StepScheduled, UndoCompleted};
         assert_eq!(title(StepScheduled, "ReserveStock", "").unwrap(), "Holding stock");
         assert_eq!(title(StepCompleted, "CapturePayment", "{}").unwrap(), "Payment captured");
-        assert_eq!(title(UndoCompleted, "CreatePayment", "").unwrap(), "Payment returned");
+        assert_eq!(title(UndoCompleted, "ReturnPayment", "").unwrap(), "Payment returned");
         assert_eq!(title(StepCompleted, "RecordOrder", ""), None, "the timeline tells of it");
         assert_eq!(title(HistoryEventKind::TimerStarted, "poll", ""), None);
     }
@@ -212,6 +219,20 @@ mod tests {
         assert_eq!(confirmed(r#"{"outcome":"AUTHORIZED"}"#).unwrap(), "Payment authorized");
         assert_eq!(confirmed(r#"{"outcome":"DECLINED"}"#).unwrap(), "Payment declined");
         assert_eq!(confirmed("[]").unwrap(), "Payment checked");
+    }
+
+    #[test]
+    fn an_open_challenge_is_told_once_and_its_end() {
+        let told = |kind, outcome: &str, occurrence| {
+            let payload = format!(r#"{{"outcome":"{outcome}"}}"#);
+            let event = HistoryEvent { occurrence, ..event(kind, "ConfirmPayment", &payload) };
+            of_event(&event, |_| State::Pending).map(|progress| progress.title)
+        };
+        use HistoryEventKind::{StepCompleted, StepScheduled};
+        assert!(told(StepCompleted, "REQUIRES_ACTION", 1).is_some());
+        assert_eq!(told(StepScheduled, "", 2), None);
+        assert_eq!(told(StepCompleted, "REQUIRES_ACTION", 2), None);
+        assert_eq!(told(StepCompleted, "AUTHORIZED", 3).unwrap(), "Payment authorized");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::domain::Order;
 /// The workflow's type, as the orchestrator registers it.
 pub const WORKFLOW_TYPE: &str = "place_order";
 
-/// Names of the workflow's steps, as far as customers see them or this service asks for them.
+/// Names of the workflow's steps and undos, as far as customers see them or this service asks for them.
 pub mod step {
     /// Holds stock.
     pub const RESERVE_STOCK: &str = "ReserveStock";
@@ -25,6 +25,10 @@ pub mod step {
     pub const CAPTURE_PAYMENT: &str = "CapturePayment";
     /// Removes what was ordered from the cart.
     pub const CLEAR_CART: &str = "ClearCart";
+    /// The undo of [`RESERVE_STOCK`].
+    pub const RELEASE_STOCK: &str = "ReleaseStock";
+    /// The undo of [`CREATE_PAYMENT`].
+    pub const RETURN_PAYMENT: &str = "ReturnPayment";
 }
 
 /// The id of an order's workflow: one per order, for ever.
@@ -149,6 +153,25 @@ mod tests {
         let input: PlaceOrderInput = serde_json::from_value(example.clone()).unwrap();
         assert_eq!(input.cart, Some(InputCart { version: 7 }));
         assert_eq!(serde_json::to_value(&input).unwrap(), example);
+    }
+
+    #[test]
+    fn the_page_names_the_steps_and_undos() {
+        use step::*;
+        let steps = [
+            RESERVE_STOCK,
+            CREATE_PAYMENT,
+            CONFIRM_PAYMENT,
+            COMMIT_STOCK,
+            CAPTURE_PAYMENT,
+            CLEAR_CART,
+        ];
+        for name in steps {
+            assert!(PAGE.contains(&format!("\n| `{name}` |")), "{name}");
+        }
+        for name in [RELEASE_STOCK, RETURN_PAYMENT] {
+            assert!(PAGE.contains(&format!("| `{name}`:")), "{name}");
+        }
     }
 
     #[test]

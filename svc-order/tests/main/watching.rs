@@ -132,9 +132,9 @@ async fn a_cancelled_order_is_followed_until_everything_is_given_back() {
         ("Order cancelled", "no need")
     );
     let workflows = &shop.neighbours.workflows;
-    workflows.tell(&order.order_id, UndoScheduled, "CreatePayment", "", START_MS);
-    workflows.tell(&order.order_id, UndoCompleted, "CreatePayment", "", START_MS);
-    workflows.tell(&order.order_id, UndoCompleted, "ReserveStock", "", START_MS);
+    workflows.tell(&order.order_id, UndoScheduled, "ReturnPayment", "", START_MS);
+    workflows.tell(&order.order_id, UndoCompleted, "ReturnPayment", "", START_MS);
+    workflows.tell(&order.order_id, UndoCompleted, "ReleaseStock", "", START_MS);
     let (told, _) = titles(&mut updates, 3).await;
     assert_eq!(told, ["Returning payment", "Payment returned", "Stock released"]);
     workflows.close(&order.order_id);

@@ -1,0 +1,6 @@
+//! The engine on a toy saga.
+
+mod bank;
+mod saga;
+mod transfer;
+mod world;
