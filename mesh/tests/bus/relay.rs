@@ -14,6 +14,8 @@ use souk_proto::event::v1::Event;
 use super::{event, open};
 
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long an event may take before it is lost.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn put(store: &Store, event: Event) {
     store
@@ -36,7 +38,8 @@ async fn left(store: &Store) -> i64 {
 async fn receive(queue: &dyn Subscription, count: usize) -> Vec<i64> {
     let mut versions = Vec::new();
     while versions.len() < count {
-        let got = queue.receive(count).await.unwrap();
+        let got = tokio::time::timeout(PATIENCE, queue.receive(count)).await;
+        let got = got.expect("events arrive").unwrap();
         let done: Vec<_> = got.iter().map(|delivery| (delivery.tag, Outcome::Done)).collect();
         queue.settle(&done).await.unwrap();
         versions.extend(got.iter().map(|delivery| delivery.event.aggregate_version));

@@ -303,3 +303,29 @@ async fn a_failing_migration_names_itself_and_leaves_no_half() {
     assert!(matches!(Store::open(&path, GAP).err(), Some(store::Error::MigrationOrder { .. })));
     drop(open(folder.path()));
 }
+
+#[tokio::test]
+async fn the_write_ahead_log_is_checkpointed_while_writes_go_on() {
+    const MEGABYTE: usize = 1 << 20;
+    const MOST_WRITES: u64 = 1024;
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let length = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().len();
+    let mut written = 0;
+    // The log is used again from its start: it stays far shorter than what went through it.
+    while written == 0 || length("notes.db-wal") * 2 > written * MEGABYTE as u64 {
+        assert!(written < MOST_WRITES, "the log only grows");
+        store
+            .write(move |connection| {
+                let text = "x".repeat(MEGABYTE);
+                connection
+                    .prepare_cached("INSERT OR REPLACE INTO note (id, text) VALUES (?1, ?2)")?
+                    .execute(params![(written % 4) as i64, text])?;
+                Ok::<_, store::Error>(())
+            })
+            .await
+            .unwrap();
+        written += 1;
+    }
+    assert_eq!(ids(&store).await, [0, 1, 2, 3]);
+}
