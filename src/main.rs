@@ -1,1 +1,34 @@
-fn main() {}
+//! `souk`: a whole shop in one binary. Without an argument it runs the shop on this machine; as `serve ROLE…` it is
+//! one process of a mesh; the other commands talk to a running shop, as customers or as those who run it.
+
+mod cli;
+mod config;
+mod demo;
+mod doctor;
+mod operator;
+mod process;
+mod provider;
+mod role;
+mod workflow;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let command = cli::Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("souk: cannot start threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(command.run()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("souk: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -30,6 +30,7 @@ pub const NAME: &str = "cart";
 /// # Errors
 /// When the store cannot be opened.
 pub async fn start(platform: &Platform, config: Config) -> Result<Routes, Error> {
+    let platform = platform.for_service(NAME);
     let store: Arc<dyn store::CartStore> =
         Arc::new(store::Sqlite::open(&platform.data_folder(NAME)?)?);
     sweeper::spawn(Arc::clone(&store), Arc::clone(&platform.clock), &platform.tasks);

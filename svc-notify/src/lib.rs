@@ -38,6 +38,7 @@ const TOPICS: &[&str] = &["order.*", "payment.refunded", "user.registered"];
 /// # Errors
 /// When store or mailbox cannot be opened, or the bus refuses the queue.
 pub async fn start(platform: &Platform, config: Config) -> Result<Routes, Error> {
+    let platform = platform.for_service(NAME);
     let folder = platform.data_folder(NAME)?;
     let store: Arc<dyn store::NotificationStore> = Arc::new(store::Sqlite::open(&folder)?);
     let mailbox = mailbox::Mailbox::open(&folder.join(mailbox::FOLDER), &config.sender)?;

@@ -31,6 +31,7 @@ pub const NAME: &str = "user";
 /// # Errors
 /// When the store cannot be opened, or the staff account that the configuration asks for cannot be made.
 pub async fn start(platform: &Platform, config: Config) -> Result<Routes, Error> {
+    let platform = platform.for_service(NAME);
     let store = store::Sqlite::open(&platform.data_folder(NAME)?)?;
     outbox::spawn_relay(store.inner(), Arc::clone(&platform.bus), &platform.tasks, NAME);
     let service = service::Service::new(

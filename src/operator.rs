@@ -1,0 +1,86 @@
+//! Operators: people who run the shop, known by a token that the data folder's key has signed.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use souk_mesh::clock::{Clock as _, SystemClock};
+use souk_mesh::identity::{Keys, Role};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+use crate::config::Config;
+
+/// Who operators are in histories and logs.
+const SUBJECT: &str = "service:operator";
+/// How long a command's own token works.
+const COMMAND_TTL: Duration = Duration::from_secs(300);
+/// How long the shop may take to answer a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a printed token is for.
+#[derive(Args)]
+pub struct TokenRequest {
+    /// What its bearer may do.
+    #[arg(long, value_enum, default_value = "staff")]
+    role: TokenRole,
+    /// How many hours it works.
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..=24 * 30))]
+    hours: u64,
+}
+
+/// Roles that a token can be printed for.
+#[derive(Clone, Copy, ValueEnum)]
+enum TokenRole {
+    /// Runs the shop.
+    Staff,
+    /// Is a part of the shop.
+    Service,
+}
+
+/// Prints a token.
+pub fn print_token(config: &Config, request: TokenRequest) -> Result<()> {
+    let role = match request.role {
+        TokenRole::Staff => Role::Staff,
+        TokenRole::Service => Role::Service,
+    };
+    println!("{}", token(&config.data, role, Duration::from_secs(request.hours * 60 * 60))?);
+    Ok(())
+}
+
+fn token(data: &Path, role: Role, ttl: Duration) -> Result<String> {
+    let folder = data.join("keys");
+    if !folder.exists() {
+        bail!("{} has no key: has a shop run there? --data names another folder", data.display());
+    }
+    let keys = Keys::load_or_create(&folder).context("the key cannot be read")?;
+    Ok(keys.signer.sign(SUBJECT, role, ttl, SystemClock.now_ms())?)
+}
+
+/// Shows a token with every call.
+#[derive(Clone)]
+pub struct Credentials(MetadataValue<Ascii>);
+
+impl Interceptor for Credentials {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+/// The way to the services of a running shop, with an operator's token.
+pub type Operator = InterceptedService<Channel, Credentials>;
+
+/// Connects to the internal port of the shop that `config` describes.
+pub async fn connect(config: &Config) -> Result<Operator> {
+    let token = token(&config.data, Role::Staff, COMMAND_TTL)?;
+    let credentials = Credentials(format!("Bearer {token}").parse()?);
+    let url = config.listen.internal_url();
+    let endpoint = Endpoint::from_shared(url.clone())?.connect_timeout(CONNECT_TIMEOUT);
+    let channel = endpoint.connect().await.with_context(|| format!("no shop answers at {url}"))?;
+    Ok(InterceptedService::new(channel, credentials))
+}
