@@ -54,10 +54,9 @@ pub async fn run(edge: &str) -> Result<()> {
     let endpoint = Endpoint::from_shared(edge.to_owned())
         .with_context(|| format!("{edge} is not an address"))?
         .connect_timeout(CONNECT_TIMEOUT);
-    let channel = endpoint
-        .connect()
-        .await
-        .with_context(|| format!("no shop answers at {edge}; start one with `cargo run --release`"))?;
+    let channel = endpoint.connect().await.with_context(|| {
+        format!("no shop answers at {edge}; start one with `cargo run --release`")
+    })?;
     println!("Souk at {edge}\n");
     let mut customer = Customer::register(channel).await?;
 
@@ -163,11 +162,16 @@ impl Customer {
     }
 
     /// Prints the order's way until `enough` says so, or until nothing more comes.
-    async fn follow(&mut self, order: Option<Order>, enough: fn(&WatchOrderResponse) -> bool) -> Result<()> {
+    async fn follow(
+        &mut self,
+        order: Option<Order>,
+        enough: fn(&WatchOrderResponse) -> bool,
+    ) -> Result<()> {
         let order = order.context("the answer has no order")?;
         let began_ms = order.create_time.as_ref().map_or(0, souk_proto::time::unix_ms);
         let request = WatchOrderRequest { order_id: order.order_id.clone(), ..Default::default() };
-        let mut way = self.orders.watch_order(request).await.context("following the order")?.into_inner();
+        let mut way =
+            self.orders.watch_order(request).await.context("following the order")?.into_inner();
         let watch = async {
             while let Some(step) = way.message().await.context("following the order")? {
                 print_step(&step, began_ms);
@@ -177,9 +181,9 @@ impl Customer {
             }
             anyhow::Ok(())
         };
-        tokio::time::timeout(PATIENCE, watch)
-            .await
-            .with_context(|| format!("order {} did not settle within {PATIENCE:?}", order.order_id))?
+        tokio::time::timeout(PATIENCE, watch).await.with_context(|| {
+            format!("order {} did not settle within {PATIENCE:?}", order.order_id)
+        })?
     }
 
     async fn cancel(&mut self, order: Option<Order>) -> Result<()> {
@@ -222,8 +226,7 @@ fn settled(step: &WatchOrderResponse) -> bool {
 /// Nothing more will happen.
 fn finished(step: &WatchOrderResponse) -> bool {
     step.progress.as_ref().is_some_and(|progress| {
-        progress.kind() == ProgressKind::Finished
-            || progress.order_state() == OrderState::Delivered
+        progress.kind() == ProgressKind::Finished || progress.order_state() == OrderState::Delivered
     })
 }
 

@@ -59,7 +59,12 @@ async fn run(mut config: Config, roles: &[Role]) -> Result<()> {
     }
 }
 
-async fn run_roles(config: &Config, roles: &[Role], platform: &Platform, ports: Ports) -> Result<()> {
+async fn run_roles(
+    config: &Config,
+    roles: &[Role],
+    platform: &Platform,
+    ports: Ports,
+) -> Result<()> {
     let stop = stop_signal()?;
     bind_remote(config, roles, platform)?;
     let mut services: Vec<(&'static str, Routes)> = Vec::new();
@@ -99,13 +104,11 @@ fn serve_ports(
     let readiness = platform.readiness.clone();
     let mut serving = JoinSet::new();
     let ops = telemetry::router(readiness.clone());
-    serving.spawn(async move {
-        Ok(listen(ports.ops, ops, Protocol::Http1And2, drain, limit).await?)
-    });
+    serving
+        .spawn(async move { Ok(listen(ports.ops, ops, Protocol::Http1And2, drain, limit).await?) });
     let stack = platform.stack.clone();
-    serving.spawn(async move {
-        Ok(serve_services(ports.internal, &stack, services, limit).await?)
-    });
+    serving
+        .spawn(async move { Ok(serve_services(ports.internal, &stack, services, limit).await?) });
     if let Some(listener) = ports.edge {
         let (platform, edge) = (platform.clone(), config.edge.clone());
         serving.spawn(async move {

@@ -65,10 +65,14 @@ impl Role {
         let config = config.clone();
         let started = match self {
             Self::User => souk_user::start(platform, config.user).await.map_err(Into::into),
-            Self::Catalog => souk_catalog::start(platform, config.catalog).await.map_err(Into::into),
+            Self::Catalog => {
+                souk_catalog::start(platform, config.catalog).await.map_err(Into::into)
+            }
             Self::Cart => souk_cart::start(platform, config.cart).await.map_err(Into::into),
             Self::Order => souk_order::start(platform, config.order).await.map_err(Into::into),
-            Self::Payment => souk_payment::start(platform, config.payment).await.map_err(Into::into),
+            Self::Payment => {
+                souk_payment::start(platform, config.payment).await.map_err(Into::into)
+            }
             Self::Notify => souk_notify::start(platform, config.notify).await.map_err(Into::into),
             Self::Search => souk_search::start(platform, config.search).await.map_err(Into::into),
             Self::Workflow => {
@@ -86,6 +90,8 @@ impl FromStr for Role {
 
     fn from_str(name: &str) -> Result<Self> {
         let mut roles = Self::SERVICES.into_iter().chain([Self::Edge]);
-        roles.find(|role| role.name() == name).with_context(|| format!("no role is called {name:?}"))
+        roles
+            .find(|role| role.name() == name)
+            .with_context(|| format!("no role is called {name:?}"))
     }
 }

@@ -124,7 +124,8 @@ async fn act(client: &mut Client, command: Command) -> Result<()> {
     let request_id = Uuid::new_v4().to_string();
     match command {
         Command::Signal(Signal { workflow_id, name, payload, id }) => {
-            serde_json::from_str::<serde_json::Value>(&payload).context("the payload is not JSON")?;
+            serde_json::from_str::<serde_json::Value>(&payload)
+                .context("the payload is not JSON")?;
             let request = SignalWorkflowRequest {
                 request_id: id.map_or(request_id, |id| id.to_string()),
                 workflow_id,
@@ -134,10 +135,13 @@ async fn act(client: &mut Client, command: Command) -> Result<()> {
             client.signal_workflow(request).await?;
         }
         Command::Cancel(Reasoned { workflow_id, reason }) => {
-            client.cancel_workflow(CancelWorkflowRequest { request_id, workflow_id, reason }).await?;
+            client
+                .cancel_workflow(CancelWorkflowRequest { request_id, workflow_id, reason })
+                .await?;
         }
         Command::Terminate(Terminate { run: Reasoned { workflow_id, reason }, abandon_undo }) => {
-            let request = TerminateWorkflowRequest { request_id, workflow_id, reason, abandon_undo };
+            let request =
+                TerminateWorkflowRequest { request_id, workflow_id, reason, abandon_undo };
             client.terminate_workflow(request).await?;
         }
         Command::Retry(Run { workflow_id }) => {
@@ -145,8 +149,7 @@ async fn act(client: &mut Client, command: Command) -> Result<()> {
             client.retry_step(RetryStepRequest { request_id, workflow_id, step }).await?;
         }
         Command::Skip(Reasoned { workflow_id, reason }) => {
-            let request =
-                SkipStepRequest { request_id, workflow_id, reason, ..Default::default() };
+            let request = SkipStepRequest { request_id, workflow_id, reason, ..Default::default() };
             client.skip_step(request).await?;
         }
         Command::List(_) | Command::Show(_) => {}
@@ -159,10 +162,14 @@ async fn print_list(client: &mut Client, list: List) -> Result<()> {
         None => WorkflowState::Unspecified,
         Some(name) => {
             let full = format!("WORKFLOW_STATE_{}", name.to_uppercase());
-            WorkflowState::from_str_name(&full).with_context(|| format!("no state is called {name:?}"))?
+            WorkflowState::from_str_name(&full)
+                .with_context(|| format!("no state is called {name:?}"))?
         }
     };
-    println!("{:<44} {:<14} {:<13} {:<21} {:>6}  WHY", "WORKFLOW", "TYPE", "STATE", "STARTED", "EVENTS");
+    println!(
+        "{:<44} {:<14} {:<13} {:<21} {:>6}  WHY",
+        "WORKFLOW", "TYPE", "STATE", "STARTED", "EVENTS"
+    );
     let mut left = usize::from(list.limit);
     let mut page_token = String::new();
     while left > 0 {
@@ -223,7 +230,8 @@ fn print_detail(run: &WorkflowDetail) {
         println!("started {}", moment(time::unix_ms(started)));
     }
     for step in &run.pending_steps {
-        let last = step.last_failure.as_ref().map_or_else(String::new, |f| format!(", last: {}", why(f)));
+        let last =
+            step.last_failure.as_ref().map_or_else(String::new, |f| format!(", last: {}", why(f)));
         println!("trying {} (attempts: {}{last})", step.step, step.attempts);
     }
     if let Some(cause) = &run.parked_cause {

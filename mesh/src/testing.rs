@@ -3,5 +3,7 @@
 
 mod bus;
 pub mod do_undo;
+mod signed;
 
 pub use bus::{BusUnderTest, bus_contract};
+pub use signed::signed;
