@@ -1,160 +1,109 @@
-//! PlaceOrder: from a wish to a recorded order whose workflow runs, once per request id.
+//! Keeps the write-ahead log short without making writers wait.
 //!
-//! The path of one order is one catalog read, one write and one workflow start. Whether the request
-//! placed an order before is learned from that write (or, when the wish is refused, looked up then).
+//! A checkpoint copies pages from the log into the database file and syncs it. Done by the
+//! writer it would stall every order for as long as that takes; done only beside it, it never
+//! catches up while writes go on, and the log grows without end. So it is done in two phases: a
+//! thread beside the writer copies the bulk, then the writer, between two groups, copies the
+//! little that came since; the next commit starts the log over.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use souk_mesh::clock::SharedClock;
-use souk_mesh::context::{CallContext, TraceContext};
-use souk_mesh::idempotency::fingerprint;
-use souk_mesh::identity::Caller;
-use souk_proto::order::v1::{PlaceOrderRequest, Placement};
-use tracing::Instrument as _;
-use uuid::Uuid;
+use rusqlite::{Connection, ErrorCode};
 
-use crate::answering::{Outcome, answer_from_state, answered, respond};
-use crate::domain::{Order, State};
-use crate::flights::{Flights, Pilot, Seat};
-use crate::preparing::Neighbours;
-use crate::starter::Starter;
-use crate::store::{OrderStore, Placed, Recording, RequestKey, Start};
-use crate::workflow::PlaceOrderInput;
-use crate::{Config, Error};
+use super::{Error, FailedCommit, connection};
 
-/// How long placing may go on although every caller may have left.
-const PLACING_LIMIT: Duration = Duration::from_secs(10);
+/// Pages (of 4 KiB) in the log from which a checkpoint is started: 16 MiB.
+const START_PAGES: u32 = 4 * 1024;
+/// Pages in the log from which the writer no longer waits for the thread beside it: 256 MiB.
+const LIMIT_PAGES: u32 = 64 * 1024;
 
-/// Places orders. Clones share everything.
-#[derive(Clone)]
-pub struct Placer {
-    store: Arc<dyn OrderStore>,
-    clock: SharedClock,
-    neighbours: Neighbours,
-    starter: Starter,
-    flights: Flights<Outcome>,
-    answer_wait_ms: u64,
+const IDLE: u8 = 0;
+const COPYING: u8 = 1;
+const COPIED: u8 = 2;
+
+/// The writer's side.
+pub(super) struct Checkpointer {
+    wake: SyncSender<()>,
+    phase: Arc<AtomicU8>,
 }
 
-impl Placer {
-    /// Places orders into `store`.
-    #[must_use]
-    pub fn new(
-        store: Arc<dyn OrderStore>,
-        clock: SharedClock,
-        neighbours: Neighbours,
-        starter: Starter,
-        config: &Config,
-    ) -> Placer {
-        Placer {
-            store,
-            clock,
-            neighbours,
-            starter,
-            flights: Flights::default(),
-            answer_wait_ms: config.answer_wait_ms,
-        }
+impl Checkpointer {
+    /// Starts the thread beside the writer; it ends when the writer does.
+    pub(super) fn start(
+        name: &str,
+        path: &Path,
+        failed_commit: FailedCommit,
+    ) -> Result<Self, Error> {
+        let (wake, waken) = sync_channel(1);
+        let phase = Arc::new(AtomicU8::new(IDLE));
+        let beside = Beside { path: path.to_owned(), phase: phase.clone(), failed_commit };
+        std::thread::Builder::new()
+            .name(format!("{name}-ckpt"))
+            .spawn(move || beside.run(&waken))
+            .map_err(Error::Thread)?;
+        Ok(Checkpointer { wake, phase })
     }
 
-    /// Places the order that `request` asks for, or answers as the first equal request was answered.
-    ///
-    /// The work goes on when the caller leaves: a recorded order's workflow is started all the same.
-    pub async fn place(&self, caller: &Caller, request: PlaceOrderRequest) -> Outcome {
-        let user_id = caller.user_id()?;
-        let key = RequestKey {
-            scope: caller.scope(),
-            method: "PlaceOrder",
-            request_id: request.request_id.clone(),
-            fingerprint: fingerprint(&request),
-        };
-        let passenger = match self.flights.board(&key)? {
-            Seat::Passenger(passenger) => passenger,
-            Seat::Pilot(pilot, passenger) => {
-                let placer = self.clone();
-                let trace =
-                    CallContext::current().map_or_else(TraceContext::new_root, |call| call.trace);
-                let deadline = Some(tokio::time::Instant::now() + PLACING_LIMIT);
-                let flight = async move { placer.fly(pilot, user_id, key, request, trace).await };
-                let flight = CallContext { trace, deadline }.scope(flight).in_current_span();
-                tokio::spawn(flight);
-                passenger
+    /// Called by the writer between two groups; `pages` is the length of the log.
+    pub(super) fn after_commit(&self, connection: &Connection, pages: u32) -> Result<(), Error> {
+        if pages < START_PAGES {
+            return Ok(());
+        }
+        match self.phase.load(Ordering::Acquire) {
+            IDLE => {
+                self.phase.store(COPYING, Ordering::Release);
+                // Full means that the thread is already awake.
+                let _ = self.wake.try_send(());
+                Ok(())
             }
-        };
-        passenger.arrive().await?
-    }
-
-    async fn fly(
-        self,
-        pilot: Pilot<Outcome>,
-        user_id: Uuid,
-        key: RequestKey,
-        request: PlaceOrderRequest,
-        trace: TraceContext,
-    ) {
-        let placed = match self.record_once(user_id, key, request, trace).await {
-            Ok(placed) => placed,
-            Err(error) => return pilot.land(Err(error.into())),
-        };
-        match placed.start {
-            Start::Answer(answer) => pilot.land(answered(placed.order, &answer)),
-            // The order has moved on and its answer was lost in a crash before anyone got it.
-            Start::Input(_) if placed.order.state != State::Pending => {
-                let answer = answer_from_state(&placed.order);
-                pilot.land(Ok(respond(placed.order, Some(answer))));
+            COPYING if pages < LIMIT_PAGES => Ok(()),
+            _ => {
+                copy_pages(connection)?;
+                self.phase.store(IDLE, Ordering::Release);
+                Ok(())
             }
-            Start::Input(input) => self.settle(pilot, placed.order, input).await,
         }
     }
+}
 
-    /// Starts or joins the workflow and lands with its answer. The answer is noted before the flight
-    /// is over: until then everyone who asks boards it.
-    async fn settle(&self, pilot: Pilot<Outcome>, order: Order, input: Vec<u8>) {
-        let order_id = order.id;
-        let answer = match self.starter.start(order_id, input, self.answer_wait_ms).await {
-            Ok(answer) => answer,
-            Err(status) => {
-                // The order is recorded and will be carried out; an error would invite the
-                // customer to order again.
-                tracing::warn!(%order_id, %status, "workflow not started, left to the sweeper");
-                return pilot.land(Ok(respond(order, None)));
+struct Beside {
+    path: PathBuf,
+    phase: Arc<AtomicU8>,
+    failed_commit: FailedCommit,
+}
+
+impl Beside {
+    fn run(&self, waken: &Receiver<()>) {
+        let mut own: Option<Connection> = None;
+        while waken.recv().is_ok() {
+            let copied = match own.take() {
+                Some(open) => Ok(open),
+                None => connection::open_writer(&self.path),
             }
-        };
-        let Some(answer) = answer else {
-            pilot.land(Ok(respond(order, None)));
-            // The next request asks the workflow again.
-            drop(pilot);
-            return self.starter.note(order_id, None).await;
-        };
-        let outcome = answered(order, &answer);
-        // What an order's state cannot tell later is noted before anyone hears of it; that an order
-        // was placed, its state tells.
-        if outcome.as_ref().is_ok_and(|response| response.placement() == Placement::Placed) {
-            pilot.land(outcome);
-            self.starter.note(order_id, Some(answer)).await;
-        } else {
-            self.starter.note(order_id, Some(answer)).await;
-            pilot.land(outcome);
+            .and_then(|open| copy_pages(&open).map(|()| open));
+            match copied {
+                Ok(open) => own = Some(open),
+                Err(error) => (self.failed_commit)(&error.to_string()),
+            }
+            self.phase.store(COPIED, Ordering::Release);
         }
     }
+}
 
-    /// Prices and records the order; or finds the one that the request placed before, even when the
-    /// same wish would be refused by now.
-    async fn record_once(
-        &self,
-        user_id: Uuid,
-        key: RequestKey,
-        request: PlaceOrderRequest,
-        trace: TraceContext,
-    ) -> Result<Placed, Error> {
-        match self.neighbours.prepare(user_id, request, self.clock.now_ms()).await {
-            Ok((order, payment_token)) => {
-                let input = serde_json::to_vec(&PlaceOrderInput::of(&order, payment_token))
-                    .map_err(|problem| Error::corrupt("workflow input", problem))?;
-                let trace_parent = trace.to_string();
-                self.store.record(Recording { order, input, key, trace_parent }).await
-            }
-            Err(refusal) => self.store.placed(&key).await?.ok_or(refusal),
+/// A passive checkpoint: never waits for readers or writers. Another checkpoint under way (of
+/// another process on the same file) is no error, nor is a full disk: the log stays as it is, and
+/// once it cannot grow either, writes are refused.
+fn copy_pages(connection: &Connection) -> Result<(), Error> {
+    let copied = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+    match copied {
+        Err(error) if connection::is_busy(&error) => Ok(()),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+            tracing::error!(%error, "the disk is full: the write-ahead log cannot be checkpointed");
+            Ok(())
         }
+        copied => copied.map_err(Error::from),
     }
 }
