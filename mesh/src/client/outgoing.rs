@@ -26,8 +26,10 @@ const RENEW_BEFORE_MS: i64 = 60_000;
 pub(crate) struct InProcess {
     /// The service that calls, unless the request carries another's token.
     pub(crate) caller: Option<Caller>,
-    /// Its trace and its deadline.
-    pub(crate) context: CallContext,
+    /// The trace that the call belongs to, if it has begun.
+    pub(crate) trace: Option<TraceContext>,
+    /// When the caller stops waiting, if ever.
+    pub(crate) deadline: Option<Instant>,
 }
 
 /// The service that makes a channel's calls.
@@ -78,14 +80,14 @@ impl Identity {
 
 /// Hands the running call's context and the caller over to a server stack in this process.
 pub(super) fn attach_local<B>(request: &mut Request<B>, identity: Option<&Identity>) {
-    let context = outgoing_context(request.headers());
+    let (trace, deadline) = carried(request.headers());
     let caller = match identity {
         Some(identity) if !request.headers().contains_key(AUTHORIZATION) => {
             Some(identity.caller.clone())
         }
         _ => None,
     };
-    request.extensions_mut().insert(InProcess { caller, context });
+    request.extensions_mut().insert(InProcess { caller, trace, deadline });
 }
 
 /// Writes the running call's context and the caller into the headers, for a server elsewhere.
@@ -96,22 +98,21 @@ pub(super) fn attach_remote<B>(
     request: &mut Request<B>,
     identity: Option<&Identity>,
 ) -> Result<(), Status> {
-    let context = outgoing_context(request.headers());
+    let (trace, deadline) = carried(request.headers());
     let path_default = deadline::default_for_path(request.uri().path());
     let headers = request.headers_mut();
-    let left = context
-        .deadline
-        .map(|at| at.saturating_duration_since(Instant::now()))
-        .or_else(|| deadline::of_headers(headers))
-        .or(path_default);
+    let left = deadline.map(|at| at.saturating_duration_since(Instant::now())).or(path_default);
     if let Some(left) = left {
         if left.is_zero() {
             return Err(deadline::exceeded());
         }
         headers.insert(deadline::HEADER, deadline::header_value(left));
     }
-    let traceparent = HeaderValue::try_from(context.trace.to_string());
-    headers.insert(telemetry::TRACEPARENT, traceparent.expect("a traceparent is hex and dashes"));
+    if let Some(trace) = trace {
+        let traceparent = HeaderValue::try_from(trace.to_string());
+        let traceparent = traceparent.expect("a traceparent is hex and dashes");
+        headers.insert(telemetry::TRACEPARENT, traceparent);
+    }
     if let Some(identity) = identity
         && !headers.contains_key(AUTHORIZATION)
     {
@@ -120,17 +121,17 @@ pub(super) fn attach_remote<B>(
     Ok(())
 }
 
-/// The running call's context, or a new trace; an explicit `grpc-timeout` shortens the deadline.
-fn outgoing_context(headers: &HeaderMap) -> CallContext {
+/// The running call's trace, or the one that a forwarded request brings along; and the running call's deadline,
+/// shortened by an explicit `grpc-timeout`. A trace that has not begun is begun, and sampled or not, by the server.
+fn carried(headers: &HeaderMap) -> (Option<TraceContext>, Option<Instant>) {
     let current = CallContext::current();
-    let trace =
-        telemetry::current_trace().or(current.map(|context| context.trace)).unwrap_or_else(|| {
-            telemetry::trace_of_headers(headers).unwrap_or_else(TraceContext::new_root)
-        });
+    let trace = telemetry::current_trace()
+        .or(current.map(|context| context.trace))
+        .or_else(|| telemetry::trace_of_headers(headers));
     let asked = deadline::of_headers(headers).map(|left| Instant::now() + left);
     let deadline = match (current.and_then(|context| context.deadline), asked) {
         (Some(outer), Some(asked)) => Some(outer.min(asked)),
         (outer, asked) => outer.or(asked),
     };
-    CallContext { trace, deadline }
+    (trace, deadline)
 }

@@ -103,6 +103,10 @@ impl HttpBody for Outgoing {
         if this.done {
             return Poll::Ready(None);
         }
+        // First, so that a stream which always has something ready ends as well.
+        if let Some(Poll::Ready(status)) = this.ends.as_mut().map(|ends| ends.poll(cx)) {
+            return this.finish(&status);
+        }
         let (context, span, inner) = (this.held.context, &this.held.span, &mut this.inner);
         let polled = panic::catch_unwind(AssertUnwindSafe(|| {
             span.in_scope(|| context.sync_scope(|| Pin::new(inner).poll_frame(cx)))
@@ -119,12 +123,7 @@ impl HttpBody for Outgoing {
             }
             Poll::Ready(Some(Err(status))) => this.held.observed.end(status.code()),
             Poll::Ready(None) => this.held.observed.end(Code::Unknown),
-            Poll::Pending => {
-                let ended = this.ends.as_mut().map(|ends| ends.poll(cx));
-                if let Some(Poll::Ready(status)) = ended {
-                    return this.finish(&status);
-                }
-            }
+            Poll::Pending => {}
         }
         frame
     }

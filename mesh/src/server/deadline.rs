@@ -9,7 +9,6 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use super::method::Method;
-use crate::context::CallContext;
 use crate::error;
 
 /// The header in which a caller says how long it waits.
@@ -27,10 +26,9 @@ const MAX_NUMBER: u128 = 99_999_999;
 pub(crate) fn of_call(
     method: &Method,
     headers: &HeaderMap,
-    in_process: Option<&CallContext>,
+    carried: Option<Instant>,
 ) -> Option<Instant> {
     let now = Instant::now();
-    let carried = in_process.and_then(|context| context.deadline);
     let asked = of_headers(headers).map(|left| now + left);
     let theirs = match (carried, asked) {
         (Some(carried), Some(asked)) => Some(carried.min(asked)),

@@ -37,8 +37,8 @@ const CONNECTION_WINDOW: u32 = 4 * 1_024 * 1_024;
 /// How often a quiet connection is asked whether it is still there, and how long the answer may take.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an HTTP/1 client may take to send its headers.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an HTTP/1 client may take until it has sent its next headers, quiet time included.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How old a connection gets, so that clients find new servers; up to a tenth more, so that not all go at once.
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 /// How long calls on an old connection may go on after it takes no new ones.

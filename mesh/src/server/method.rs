@@ -43,6 +43,11 @@ static METHODS: LazyLock<HashMap<String, Method>> = LazyLock::new(|| {
 static UNKNOWN: LazyLock<Method> = LazyLock::new(Method::unknown);
 
 impl Method {
+    /// Reads the contract, which takes longer than a first call should wait.
+    pub(super) fn prepare() {
+        LazyLock::force(&METHODS);
+    }
+
     /// The method that a request names, or one that stands for all that are not in the contract, so that made-up
     /// names cannot fill the metrics.
     pub(crate) fn of(path: &str) -> &'static Self {

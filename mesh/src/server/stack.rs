@@ -55,6 +55,7 @@ impl ServerStack {
         limits: Limits,
     ) -> Self {
         telemetry::install_recorder();
+        Method::prepare();
         Self { shared: Arc::new(Shared { keys, clock, drain, limits }) }
     }
 
@@ -107,7 +108,7 @@ impl Service<Request<Body>> for Stacked {
         let method = Method::of(request.uri().path());
         let in_process = request.extensions_mut().remove::<InProcess>();
         let (trace, span) = trace::begin(method, request.headers(), in_process.as_ref());
-        let carried = in_process.as_ref().map(|call| &call.context);
+        let carried = in_process.as_ref().and_then(|call| call.deadline);
         let deadline = deadline::of_call(method, request.headers(), carried);
         let context = CallContext { trace, deadline };
         let observed = Observed::begin(method);

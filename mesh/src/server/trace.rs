@@ -15,7 +15,7 @@ pub(super) fn begin(
     in_process: Option<&InProcess>,
 ) -> (TraceContext, Span) {
     let parent =
-        in_process.map(|call| call.context.trace).or_else(|| telemetry::trace_of_headers(headers));
+        in_process.and_then(|call| call.trace).or_else(|| telemetry::trace_of_headers(headers));
     if !telemetry::exporting() {
         return (parent.map_or_else(TraceContext::new_root, TraceContext::child), Span::none());
     }

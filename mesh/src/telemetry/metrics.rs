@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
+use metrics::{describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// How often samples are folded into their buckets when nobody reads them.
@@ -35,6 +36,7 @@ fn recorder() -> Option<&'static PrometheusHandle> {
             .and_then(PrometheusBuilder::install_recorder);
         match built {
             Ok(handle) => {
+                describe();
                 spawn_upkeep(handle.clone());
                 Some(handle)
             }
@@ -45,6 +47,16 @@ fn recorder() -> Option<&'static PrometheusHandle> {
         }
     });
     installed.as_ref()
+}
+
+/// What `/metrics` says of the metrics of every server.
+fn describe() {
+    describe_counter!("grpc_server_handled_total", "Calls that were answered, by their code.");
+    describe_histogram!(
+        "grpc_server_handling_seconds",
+        "From a call's arrival until its last byte was handed over."
+    );
+    describe_gauge!("grpc_server_in_flight", "Calls under way, open streams included.");
 }
 
 /// Without it, samples of a process that nobody scrapes would pile up.

@@ -20,6 +20,7 @@ both_ways!(
     what_is_left_is_passed_on,
     a_call_that_is_already_late_does_not_reach_its_handler,
     a_stream_has_only_the_deadline_that_its_caller_sets,
+    a_stream_that_never_pauses_ends_at_its_deadline_too,
 );
 
 async fn a_late_answer_is_not_waited_for_and_its_handler_is_dropped(way: Way) {
@@ -34,7 +35,7 @@ async fn a_late_answer_is_not_waited_for_and_its_handler_is_dropped(way: Way) {
     });
     let shop = Shop::open(way, stub).await;
     let mut request = Request::new(product());
-    request.set_timeout(Duration::from_millis(100));
+    request.set_timeout(Duration::from_millis(500));
     let late = shop.catalog().get_product(request).await.unwrap_err();
     assert_eq!(late.code(), Code::DeadlineExceeded);
     assert_eq!(reason_of(&late).as_deref(), Some("DEADLINE_EXCEEDED"));
@@ -106,9 +107,23 @@ async fn a_stream_has_only_the_deadline_that_its_caller_sets(way: Way) {
     assert_eq!(was_left.recv().unwrap(), None);
 
     let mut request = Request::new(inventory());
-    request.set_timeout(Duration::from_millis(100));
+    request.set_timeout(Duration::from_millis(500));
     let mut bounded = shop.catalog().watch_inventory(request).await.unwrap().into_inner();
     bounded.next().await.unwrap().unwrap();
-    assert!(was_left.recv().unwrap().unwrap() <= Duration::from_millis(100));
+    assert!(was_left.recv().unwrap().unwrap() <= Duration::from_millis(500));
     assert_eq!(bounded.next().await.unwrap().unwrap_err().code(), Code::DeadlineExceeded);
+}
+
+async fn a_stream_that_never_pauses_ends_at_its_deadline_too(way: Way) {
+    let stub = Stub::new().watch(|| futures::stream::repeat_with(|| Ok(())));
+    let shop = Shop::open(way, stub).await;
+    let mut request = Request::new(inventory());
+    request.set_timeout(Duration::from_millis(500));
+    let mut busy = shop.catalog().watch_inventory(request).await.unwrap().into_inner();
+    let end = loop {
+        if let Err(end) = busy.next().await.unwrap() {
+            break end;
+        }
+    };
+    assert_eq!(end.code(), Code::DeadlineExceeded);
 }
