@@ -50,7 +50,7 @@ pub(super) fn list_categories(
 ) -> Result<Vec<Category>, Error> {
     let mut statement = connection.prepare_cached(
         "SELECT category_id, slug, name, parent_id, created_at_ms FROM category
-         WHERE ?1 IS NULL OR (name, category_id) > (?1, ?2)
+         WHERE (name, category_id) > (?1, ?2)
          ORDER BY name, category_id LIMIT ?3",
     )?;
     let (name, id) = position(after);
@@ -154,8 +154,8 @@ pub(super) fn announce(write: &Write<'_>, id: Uuid) -> Result<(), Error> {
 }
 
 pub(super) fn find(connection: &Connection, id: Uuid) -> Result<Option<Listed>, Error> {
-    const SQL: &str = "FROM product p JOIN stock s USING (product_id) WHERE p.product_id = ?1";
-    let mut statement = connection.prepare_cached(&format!("SELECT {} {SQL}", rows::LISTED))?;
+    let mut statement =
+        connection.prepare_cached(rows::select_listed!("WHERE p.product_id = ?1"))?;
     let mut found = statement.query([id.as_bytes()])?;
     found.next()?.map(rows::listed).transpose()
 }
@@ -172,25 +172,27 @@ pub(super) fn list(
     limit: usize,
 ) -> Result<Vec<Listed>, Error> {
     // Apart, so that each walks its own index in order.
-    let of_category = match filter.category_id {
-        Some(_) => "p.category_id = ?1 AND",
-        None => "?1 IS NULL AND",
+    let sql = match filter.category_id {
+        None => rows::select_listed!(
+            "WHERE ?1 IS NULL AND (?2 OR NOT p.archived)
+                AND (p.name, p.product_id) > (?3, ?4)
+             ORDER BY p.name, p.product_id LIMIT ?5"
+        ),
+        Some(_) => rows::select_listed!(
+            "WHERE p.category_id = ?1 AND (?2 OR NOT p.archived)
+                AND (p.name, p.product_id) > (?3, ?4)
+             ORDER BY p.name, p.product_id LIMIT ?5"
+        ),
     };
-    let sql = format!(
-        "SELECT {} FROM product p JOIN stock s USING (product_id)
-         WHERE {of_category} (?2 OR NOT p.archived)
-            AND (?3 IS NULL OR (p.name, p.product_id) > (?3, ?4))
-         ORDER BY p.name, p.product_id LIMIT ?5",
-        rows::LISTED
-    );
     let (name, id) = position(after);
     let category_id = filter.category_id.map(Uuid::into_bytes);
     let parameters = params![category_id, filter.include_archived, name, id, limit as i64];
-    connection.prepare_cached(&sql)?.query_and_then(parameters, rows::listed)?.collect()
+    connection.prepare_cached(sql)?.query_and_then(parameters, rows::listed)?.collect()
 }
 
-fn position(after: Option<&NameCursor>) -> (Option<&str>, Option<[u8; 16]>) {
-    (after.map(|after| after.name.as_str()), after.map(|after| after.id.into_bytes()))
+/// Where a page begins: after this name and id. Before the first are the empty ones.
+fn position(after: Option<&NameCursor>) -> (&str, &[u8]) {
+    after.map_or(("", &[]), |after| (after.name.as_str(), after.id.as_bytes()))
 }
 
 /// The first column, as `table.column`, of the UNIQUE constraint that an insert broke.

@@ -7,12 +7,21 @@ use uuid::Uuid;
 use crate::domain::{Category, Inventory, Line, Listed, Product, Reservation, State, Stock};
 use crate::error::Error;
 
-/// The columns of [`listed`], of product `p` and stock `s`.
-pub(super) const LISTED: &str = "p.product_id, p.sku, p.name, p.description, p.category_id, \
-    p.price_minor, p.currency, p.picture, p.archived, p.version, p.created_at_ms, p.updated_at_ms, \
-    s.on_hand - s.reserved";
+/// A statement that reads what [`listed`] needs, of product `p` and stock `s`.
+macro_rules! select_listed {
+    ($rest:literal) => {
+        concat!(
+            "SELECT p.product_id, p.sku, p.name, p.description, p.category_id, p.price_minor,
+                p.currency, p.picture, p.archived, p.version, p.created_at_ms, p.updated_at_ms,
+                s.on_hand - s.reserved
+             FROM product p JOIN stock s USING (product_id) ",
+            $rest
+        )
+    };
+}
+pub(super) use select_listed;
 
-/// A product and its available pieces, from the columns [`LISTED`].
+/// A product and its available pieces, from `select_listed!`.
 pub(super) fn listed(row: &Row<'_>) -> Result<Listed, Error> {
     let code: String = row.get(6)?;
     let currency = Currency::from_code(&code).map_err(|error| damaged(&error.to_string()))?;
