@@ -18,6 +18,7 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
+use souk_mesh::outbox;
 use souk_mesh::platform::Platform;
 use souk_proto::payment::v1::payment_service_server::PaymentServiceServer;
 use tonic::service::Routes;
@@ -29,8 +30,8 @@ pub use error::Error;
 pub const NAME: &str = "payment";
 const STORE_FILE: &str = "payment.sqlite";
 
-/// Opens the books, begins to bring unfinished refunds to their end, and returns the service, which
-/// speaks to the provider over HTTP.
+/// Opens the books, begins to move their events to the bus and to bring unfinished refunds to their
+/// end, and returns the service, which speaks to the provider over HTTP.
 ///
 /// # Errors
 /// When the data folder is in use, or the books do not open.
@@ -50,6 +51,7 @@ pub async fn start_with(
 ) -> Result<Routes, Error> {
     let folder = platform.data_folder(NAME)?;
     let store = store::SqliteStore::open(&folder.join(STORE_FILE))?;
+    outbox::spawn_relay(store.file(), platform.bus.clone(), &platform.tasks, NAME);
     let payments = payments::Payments::new(
         Arc::new(store),
         provider,

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use souk_mesh::bus;
 use souk_mesh::client::Channel;
 use souk_mesh::clock::ManualClock;
 use souk_mesh::identity::Role;
 use souk_mesh::platform::Platform;
 use souk_payment::provider::HttpProvider;
+use souk_proto::event::v1::Event;
 use souk_proto::google::r#type::Money;
 use souk_proto::payment::v1::payment_service_client::PaymentServiceClient;
 use souk_proto::payment::v1::*;
@@ -94,6 +96,20 @@ impl Shop {
 
     pub(crate) async fn reopen_bank(&mut self) {
         self.bank = Some(open_bank(self.folder.path(), self.address, &self.clock).await);
+    }
+
+    /// The events about payments so far, once there are `count` of them.
+    pub(crate) async fn events(&self, count: usize) -> Vec<Event> {
+        let name = format!("test-{}", new_id());
+        let queue = self.platform.bus.subscribe(&name, &["payment.*"]).await.unwrap();
+        let mut events = Vec::new();
+        while events.len() < count {
+            let deliveries = queue.receive(count).await.unwrap();
+            let done: Vec<_> = deliveries.iter().map(|one| (one.tag, bus::Outcome::Done)).collect();
+            queue.settle(&done).await.unwrap();
+            events.extend(deliveries.into_iter().map(|delivery| delivery.event));
+        }
+        events
     }
 
     /// Loses the next answer of the provider to `op`.
