@@ -62,7 +62,10 @@ async fn what_is_left_is_passed_on(way: Way) {
     let stub = Stub::new()
         .get_order(move |_| {
             let mut catalog = client.lock().clone().unwrap();
-            async move { catalog.get_product(product()).await.map(|_| ()) }
+            // Whoever wants to wait longer than their own caller does not.
+            let mut request = Request::new(product());
+            request.set_timeout(Duration::from_secs(20));
+            async move { catalog.get_product(request).await.map(|_| ()) }
         })
         .get_product(move |_| {
             left.send(remaining().unwrap()).unwrap();
