@@ -101,24 +101,29 @@ async fn health_and_reflection_tell_what_is_served() {
 
     use tonic_reflection::pb::v1 as reflection;
     let mut client = reflection::server_reflection_client::ServerReflectionClient::new(channel);
-    let ask = reflection::ServerReflectionRequest {
+    use reflection::server_reflection_request::MessageRequest;
+    use reflection::server_reflection_response::MessageResponse;
+    let ask = |message| reflection::ServerReflectionRequest {
         host: String::new(),
-        message_request: Some(reflection::server_reflection_request::MessageRequest::ListServices(
-            String::new(),
-        )),
+        message_request: Some(message),
     };
-    let mut answers =
-        client.server_reflection_info(tokio_stream::once(ask)).await.unwrap().into_inner();
-    let answer = answers.next().await.unwrap().unwrap().message_response.unwrap();
-    let reflection::server_reflection_response::MessageResponse::ListServicesResponse(list) =
-        answer
+    // The details of errors are known too, so that grpcurl shows them in words.
+    let asked = tokio_stream::iter([
+        ask(MessageRequest::ListServices(String::new())),
+        ask(MessageRequest::FileContainingSymbol("google.rpc.ErrorInfo".into())),
+    ]);
+    let mut answers = client.server_reflection_info(asked).await.unwrap().into_inner();
+    let Some(MessageResponse::ListServicesResponse(list)) =
+        answers.next().await.unwrap().unwrap().message_response
     else {
-        panic!("expected a list of services, got {answer:?}");
+        panic!("expected a list of services");
     };
     let names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
     for expected in ["souk.order.v1.OrderService", "grpc.health.v1.Health"] {
         assert!(names.iter().any(|name| name == expected), "{expected} is not in {names:?}");
     }
+    let details = answers.next().await.unwrap().unwrap().message_response;
+    assert!(matches!(details, Some(MessageResponse::FileDescriptorResponse(_))), "{details:?}");
 }
 
 #[tokio::test]
