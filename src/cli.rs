@@ -23,7 +23,7 @@ pub struct Cli {
 #[derive(Args)]
 struct Settings {
     /// A configuration file (TOML).
-    #[arg(long, global = true, value_name = "FILE", env = "SOUK_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The data folder [default: data].
     #[arg(long, global = true, value_name = "FOLDER")]

@@ -241,9 +241,6 @@ fn print_detail(run: &WorkflowDetail) {
     if !undo.is_empty() {
         println!("would undo, in this order: {}", undo.join(", "));
     }
-    if !run.awaited_signals.is_empty() {
-        println!("waits for: {}", run.awaited_signals.join(", "));
-    }
     println!();
 }
 

@@ -1,3 +1,67 @@
 //! The durable-execution engine and the workflows that it drives.
+//!
+//! [`engine`] knows nothing of commerce; [`workflows`] are the shop's, one file each; the rest is how the two are
+//! reached: by gRPC ([`service`], [`wire`]) and by the shop's events ([`signals`]).
 
+pub mod config;
 pub mod engine;
+mod error;
+mod history;
+mod service;
+mod signals;
+mod wire;
+pub mod workflows;
+
+use std::sync::Arc;
+
+use souk_mesh::platform::Platform;
+use souk_proto::workflow::v1::workflow_service_server::WorkflowServiceServer;
+use tonic::service::Routes;
+
+pub use config::Config;
+use engine::log::fjall::{FjallLog, Store};
+use engine::seams::Seams;
+use engine::tables::fjall::FjallTables;
+use engine::{Engine, Resources};
+pub use error::Error;
+use workflows::Participants;
+
+/// The service's name in the directory, in logs and as its data folder.
+pub const NAME: &str = "workflow";
+
+/// Opens the store, recovers every run that is on record, begins to hear the shop's events, and returns the service.
+///
+/// # Errors
+/// When the store cannot be opened or read, is damaged, or the bus refuses the queue.
+pub async fn start(platform: &Platform, config: Config) -> Result<Routes, Error> {
+    let platform = platform.for_service(NAME);
+    let store = Arc::new(Store::open(&platform.data_folder(NAME)?)?);
+    let engine = Engine::open(
+        config.options(),
+        Arc::new(FjallLog::new(Arc::clone(&store))),
+        Arc::new(FjallTables::new(store)),
+        Seams::system(),
+        workflows::registry(),
+        Resources::new().with(Participants::find(&platform.directory)),
+    )
+    .await?;
+    end_with_the_process(&engine, &platform);
+    signals::consume(engine.clone(), &platform).await?;
+    let service = service::Service::new(engine, &platform.keys);
+    Ok(Routes::new(WorkflowServiceServer::new(service)))
+}
+
+/// A drain leaves everything in the tables; a node that has lost its log must not go on, and panics out of the task so
+/// that the process drains and is started anew.
+fn end_with_the_process(engine: &Engine, platform: &Platform) {
+    let (engine, drain) = (engine.clone(), platform.tasks.token());
+    platform.tasks.spawn("workflow-engine", async move {
+        tokio::select! {
+            () = drain.cancelled() => {}
+            () = engine.fenced() => panic!("this node has lost its log: SOUK-0010"),
+        }
+        if let Err(error) = engine.shutdown().await {
+            tracing::warn!(%error, "the tables are behind the log; the next start makes up for it");
+        }
+    });
+}

@@ -142,10 +142,10 @@ async fn a_run_that_closes_leaves_the_scans_and_keeps_its_history(mut form: impl
     assert_eq!(open_runs(&*tables, false).await, vec![]);
     assert_eq!(open_runs(&*tables, true).await, vec![]);
     for state in [RunState::Running, RunState::Compensating] {
-        let filter = ListFilter { state: Some(state), workflow_type: None };
+        let filter = ListFilter { states: Some(vec![state]), workflow_type: None };
         assert_eq!(listed(&*tables, &filter).await, vec![]);
     }
-    let filter = ListFilter { state: Some(RunState::Failed), workflow_type: None };
+    let filter = ListFilter { states: Some(vec![RunState::Failed]), workflow_type: None };
     assert_eq!(listed(&*tables, &filter).await, std::slice::from_ref(&closed));
     assert_eq!(listed(&*tables, &ListFilter::default()).await, [closed]);
     assert_eq!(
@@ -253,7 +253,10 @@ async fn lists_are_filtered_and_paged(mut form: impl Form) {
     let some_types = types.iter().map(|name| Some((*name).to_owned())).chain([None]);
     for workflow_type in some_types.chain([Some("pl".to_owned())]) {
         for state in states.into_iter().map(Some).chain([None, Some(RunState::Cancelled)]) {
-            let filter = ListFilter { state, workflow_type: workflow_type.clone() };
+            let filter = ListFilter {
+                states: state.map(|state| vec![state]),
+                workflow_type: workflow_type.clone(),
+            };
             let expected: Vec<RunRow> =
                 rows.iter().rev().filter(|row| filter.matches(row)).cloned().collect();
             assert_eq!(listed(&*tables, &filter).await, expected, "{filter:?}");

@@ -116,7 +116,7 @@ async fn compare(one: &dyn Tables, other: &dyn Tables, lives: &Lives, random: &m
         alike!(open_runs(true, before, limit));
         for state in STATES.into_iter().map(Some).chain([None]) {
             for workflow_type in [None, Some("type_1".to_owned()), Some("type".to_owned())] {
-                let filter = ListFilter { state, workflow_type };
+                let filter = ListFilter { states: state.map(|state| vec![state]), workflow_type };
                 alike!(list(&filter, before, limit));
             }
         }

@@ -62,8 +62,8 @@ pub struct DrainStep {
 /// Which runs a list shows.
 #[derive(Clone, Debug, Default)]
 pub struct ListFilter {
-    /// Only those in this state.
-    pub state: Option<RunState>,
+    /// Only those in one of these states.
+    pub states: Option<Vec<RunState>>,
     /// Only those of this type.
     pub workflow_type: Option<String>,
 }
@@ -71,7 +71,7 @@ pub struct ListFilter {
 impl ListFilter {
     /// Whether the list shows this run.
     pub fn matches(&self, row: &RunRow) -> bool {
-        self.state.is_none_or(|state| state == row.state())
+        self.states.as_ref().is_none_or(|states| states.contains(&row.state()))
             && self.workflow_type.as_ref().is_none_or(|name| *name == row.workflow_type)
     }
 }

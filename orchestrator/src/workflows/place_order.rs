@@ -15,7 +15,9 @@ use futures::{FutureExt, select_biased};
 pub use contract::{Answer, Cart, Line, PlaceOrder, Placed};
 use contract::{Cancelled, Delivered, PaymentResolved, Shipped};
 use order::{CancelOrder, ClearCart, RecordOrder};
-use payment::{CancelIfUnpaid, CapturePayment, ConfirmPayment, Confirmation, CreatePayment, Outcome};
+use payment::{
+    CancelIfUnpaid, CapturePayment, ConfirmPayment, Confirmation, CreatePayment, Outcome,
+};
 use stock::{CommitStock, ExtendHold, ReserveStock};
 
 use crate::engine::step::Policy;
@@ -23,6 +25,11 @@ use crate::engine::{Cx, Failure, Saga};
 
 /// The workflow's type.
 pub const TYPE: &str = "place_order";
+
+/// The id of an order's run.
+pub fn workflow_id(order_id: &str) -> String {
+    format!("order/{order_id}")
+}
 
 /// How long a customer has to pass the bank's challenge, or a person to review.
 const CHALLENGE_LIMIT: Duration = Duration::from_secs(15 * 60);

@@ -10,6 +10,9 @@ use tonic::{Code, Request, Response, Status};
 use super::participants::Participants;
 use crate::engine::step::{StepContext, StepError};
 
+/// How long one call may take. Shorter than an attempt, so that what is told is the participant's failure.
+const CALL_LIMIT: Duration = Duration::from_secs(5);
+
 /// Calls a participant within the attempt's deadline and in the run's trace.
 pub async fn call<Q, A, F>(
     context: &StepContext,
@@ -21,7 +24,7 @@ where
 {
     let participants = context.resource::<Participants>()?.clone();
     let mut request = Request::new(request);
-    request.set_timeout(context.time_left());
+    request.set_timeout(CALL_LIMIT);
     let traceparent = Some(context.traceparent()).filter(|text| !text.is_empty());
     let answer = telemetry::in_trace("step", traceparent, method(participants, request)).await;
     answer.map(Response::into_inner).map_err(|status| step_error(&status))

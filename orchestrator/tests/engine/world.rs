@@ -135,7 +135,7 @@ impl World {
     }
 
     pub async fn signal(&self, workflow_id: &str, name: &str, id: &str) -> Result<(), Error> {
-        self.engine.signal(workflow_id, name, id, bytes::Bytes::new()).await
+        self.engine.signal(workflow_id, name, id, bytes::Bytes::new()).await.map(drop)
     }
 
     pub async fn pass(&self, duration: Duration) {

@@ -15,7 +15,8 @@ use crate::engine::limits::{MAX_ID_BYTES, MAX_SIGNALS, MAX_UPDATES};
 use crate::engine::run::{Phase, Run};
 
 impl Engine {
-    /// Tells an open run something. Durable when it returns. A signal whose id the run knows changes nothing.
+    /// Tells an open run something. Durable when it returns. A signal whose id the run knows changes nothing; returns
+    /// whether this one was new to it.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Closed`]; [`Error::InvalidInput`] if the payload is not JSON; [`Error::TooLarge`];
@@ -26,13 +27,15 @@ impl Engine {
         name: &str,
         signal_id: &str,
         payload: Bytes,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         check_ids(name, signal_id)?;
         check_payload(name, &payload)?;
         self.core.admit()?;
         let held = self.core.hold(workflow_id).await?;
+        let mut is_new = true;
         let sequence = self.core.deliver(&held, |run| {
             if run.knows_signal(signal_id) {
+                is_new = false;
                 return Ok(None);
             }
             if let Some(error) = closed_error(&held, run) {
@@ -45,7 +48,8 @@ impl Engine {
                 payload,
             })))
         })?;
-        self.core.wait_durable(&held, sequence).await
+        self.core.wait_durable(&held, sequence).await?;
+        Ok(is_new)
     }
 
     /// Asks an open run to do something, and waits for its answer (JSON). The workflow's validator is asked first; what it

@@ -5,7 +5,8 @@ use souk_proto::google::r#type::Money;
 use uuid::Uuid;
 
 use super::payment::{Confirmation, Created};
-use crate::engine::{Failure, Signal};
+use crate::engine::Failure;
+use crate::engine::cx::Signal;
 
 /// The run's input: an order that svc-order has priced and recorded as pending.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

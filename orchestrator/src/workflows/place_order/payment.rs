@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use souk_proto::payment::v1::{
-    CancelPaymentRequest, CapturePaymentRequest, ConfirmPaymentRequest,
-    CreatePaymentIntentRequest, Payment, PaymentState,
+    CancelPaymentRequest, CapturePaymentRequest, ConfirmPaymentRequest, CreatePaymentIntentRequest,
+    Payment, PaymentState,
 };
 use souk_proto::time;
 use uuid::Uuid;
@@ -67,7 +67,7 @@ impl Step for CreatePayment {
             not_after: Some(time::timestamp(context.give_up_at_ms())),
         };
         call(context, request, |mut p, r| async move { p.payment.create_payment_intent(r).await })
-        .await?;
+            .await?;
         Ok(Created { payment_id, order_id: self.order_id })
     }
 }
@@ -96,8 +96,7 @@ impl Compensation for ReturnPayment {
             undoes_not_after: Some(time::timestamp(context.give_up_at_ms())),
             only_if_unpaid: false,
         };
-        call(context, request, |mut p, r| async move { p.payment.cancel_payment(r).await })
-            .await?;
+        call(context, request, |mut p, r| async move { p.payment.cancel_payment(r).await }).await?;
         Ok(())
     }
 }
@@ -185,8 +184,9 @@ impl Step for ConfirmPayment {
             payment_id: self.payment_id.to_string(),
             not_after: Some(time::timestamp(context.give_up_at_ms())),
         };
-        let answer = call(context, request, |mut p, r| async move { p.payment.confirm_payment(r).await })
-        .await?;
+        let answer =
+            call(context, request, |mut p, r| async move { p.payment.confirm_payment(r).await })
+                .await?;
         Confirmation::of(answer.payment)
     }
 }
@@ -218,8 +218,9 @@ impl Step for CancelIfUnpaid {
             only_if_unpaid: true,
             ..CancelPaymentRequest::default()
         };
-        let answer = call(context, request, |mut p, r| async move { p.payment.cancel_payment(r).await })
-        .await?;
+        let answer =
+            call(context, request, |mut p, r| async move { p.payment.cancel_payment(r).await })
+                .await?;
         Confirmation::of(answer.payment)
     }
 }

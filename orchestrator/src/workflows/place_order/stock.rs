@@ -1,7 +1,5 @@
 //! The order's stock: held, kept alive, taken; given back by one undo, whatever has become of it.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 use souk_proto::catalog::v1::{
     CommitReservationRequest, ExtendReservationRequest, ReleaseReservationRequest,
@@ -16,11 +14,7 @@ use crate::engine::step::{Compensation, Policy, Step, StepContext, StepError, Un
 use crate::workflows::rpc::call;
 
 /// How long stock is held at a time. Longer than the pauses between two extensions; a backstop, not a plan.
-const HOLD: Duration = Duration::from_secs(20 * 60);
-
-fn hold_for() -> Option<prost_types::Duration> {
-    Some(time::duration(HOLD.as_millis() as i64))
-}
+const HOLD_MS: i64 = 20 * 60 * 1000;
 
 /// Stock that is held for the order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -62,7 +56,7 @@ impl Step for ReserveStock {
             reservation_id: reservation_id.to_string(),
             order_id: self.order_id.to_string(),
             lines: lines.collect(),
-            hold: hold_for(),
+            hold: Some(time::duration(HOLD_MS)),
             not_after: Some(time::timestamp(context.give_up_at_ms())),
             ..ReserveInventoryRequest::default()
         };
@@ -122,7 +116,7 @@ impl Step for ExtendHold {
         let request = ExtendReservationRequest {
             request_id: context.effect_id().to_string(),
             reservation_id: self.reservation_id.to_string(),
-            hold: hold_for(),
+            hold: Some(time::duration(HOLD_MS)),
         };
         call(context, request, |mut p, r| async move { p.catalog.extend_reservation(r).await })
             .await?;

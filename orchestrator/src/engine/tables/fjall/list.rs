@@ -30,7 +30,7 @@ pub(super) fn list(
     limit: usize,
 ) -> Result<Vec<RunRow>, Error> {
     let snapshot = tables.store.database.snapshot();
-    let mut sources = if filter.state.is_none() && filter.workflow_type.is_none() {
+    let mut sources = if filter.states.is_none() && filter.workflow_type.is_none() {
         all_runs(tables, &snapshot, before)
     } else {
         listed_runs(tables, &snapshot, filter, before)?
@@ -89,8 +89,8 @@ fn listed_runs(
         Some(workflow_type) => vec![workflow_type.clone()],
         None => known_types(tables, snapshot)?,
     };
-    let states: Vec<RunState> =
-        STATES.into_iter().filter(|state| filter.state.is_none_or(|only| only == *state)).collect();
+    let wanted = |state: &RunState| filter.states.as_ref().is_none_or(|only| only.contains(state));
+    let states: Vec<RunState> = STATES.into_iter().filter(wanted).collect();
     let mut sources = Vec::with_capacity(types.len() * states.len());
     for workflow_type in &types {
         for state in &states {

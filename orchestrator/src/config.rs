@@ -1,0 +1,40 @@
+//! The settings of the orchestrator.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::Options;
+
+/// Section `workflow` of the configuration.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// How long events stay in the log before they are drained into the tables, in milliseconds.
+    pub drain_delay_ms: u64,
+    /// How long a run that only waits stays in memory, in milliseconds.
+    pub idle_after_ms: u64,
+    /// How many such runs stay in memory at most.
+    pub max_idle_runs: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let Options { drain_delay, idle_after, max_idle_runs } = Options::default();
+        Self {
+            drain_delay_ms: drain_delay.as_millis() as u64,
+            idle_after_ms: idle_after.as_millis() as u64,
+            max_idle_runs,
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            drain_delay: Duration::from_millis(self.drain_delay_ms),
+            idle_after: Duration::from_millis(self.idle_after_ms),
+            max_idle_runs: self.max_idle_runs,
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Everything that the orchestrator can answer besides success.
+
+use std::time::Duration;
+
+use souk_mesh::error::{
+    FieldViolation, invalid_argument, retriable, status, status_with, unavailable,
+};
+use souk_mesh::{bus, platform};
+use tonic::{Code, Status};
+
+use crate::engine;
+use crate::engine::limits::OVERLOAD_RETRY_MS;
+use crate::engine::log::fjall::StorageError;
+
+/// When a node that ends may be asked again: somewhere else, or after its restart.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Why the orchestrator cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Platform(#[from] platform::Error),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// What is on record cannot be recovered.
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+    /// The bus refused the queue.
+    #[error(transparent)]
+    Bus(#[from] bus::Error),
+}
+
+/// What a caller is told of an engine's refusal.
+pub(crate) fn refusal(error: engine::Error) -> Status {
+    use engine::Error as E;
+    let message = error.to_string();
+    let field = |field: &str, message: String| {
+        invalid_argument("INVALID_FIELDS", vec![FieldViolation::new(field, message)])
+    };
+    match error {
+        E::UnknownType(_) => field("workflow_type", message),
+        E::InvalidInput { .. } => field("payload", message),
+        E::TooLarge { .. } => {
+            invalid_argument("TOO_LARGE", vec![FieldViolation::new("payload", message)])
+        }
+        E::Conflict { .. } => status(Code::AlreadyExists, "WORKFLOW_ID_TAKEN", message),
+        E::NotFound(_) => status(Code::NotFound, "WORKFLOW_NOT_FOUND", message),
+        E::Closed { .. } => status(Code::FailedPrecondition, "WORKFLOW_CLOSED", message),
+        E::UpdateRefused(failure) => {
+            let reason = ("code", failure.code.clone());
+            status_with(Code::FailedPrecondition, "UPDATE_REFUSED", message, [reason])
+        }
+        E::NotAccepting(_) => status(Code::FailedPrecondition, "UPDATE_NOT_ACCEPTED", message),
+        E::OpenUndo { .. } => status(Code::FailedPrecondition, "OPEN_UNDO", message),
+        E::NotParked(_) => status(Code::FailedPrecondition, "NOT_PARKED", message),
+        E::Stuck { code, .. } => {
+            status_with(Code::FailedPrecondition, "WORKFLOW_STUCK", message, [("code", code)])
+        }
+        E::Overloaded(_) => {
+            let pause = Duration::from_millis(OVERLOAD_RETRY_MS);
+            retriable(Code::ResourceExhausted, "OVERLOADED", message, pause)
+        }
+        E::Fenced | E::ShuttingDown => unavailable("NODE_ENDING", message, RETRY_AFTER),
+        E::Log(_) | E::Tables(_) => {
+            tracing::error!(error = message, "the engine's store failed");
+            unavailable("STORE_UNAVAILABLE", "the workflow store does not answer", RETRY_AFTER)
+        }
+        E::Damaged { .. } => {
+            tracing::error!(error = message, "the engine's store is damaged");
+            status(Code::DataLoss, "STORE_DAMAGED", message)
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! A run's history, walked once from its beginning: each event as callers see it, and what the walk adds up to.
+//!
+//! Events name steps by the number of their command; names, occurrences and effect keys are known from the event that
+//! scheduled them, so a walk always begins at the first event.
+
+use std::collections::{BTreeMap, HashMap};
+
+use souk_proto::time::timestamp;
+use souk_proto::workflow::v1::{
+    HistoryEvent as WireEvent, HistoryEventKind as Kind, OpenTimer, OpenUndo, PendingStep,
+    WorkflowFailure,
+};
+
+use crate::engine::engine::HistoryEvent;
+use crate::engine::event::{Body, Event, Undo};
+use crate::engine::row::{FailureRecord, RunState};
+use crate::engine::step::effect_key;
+
+/// A step or compensation that was scheduled.
+struct Scheduled {
+    name: String,
+    occurrence: u32,
+    is_undo: bool,
+    scheduled_at_ms: i64,
+    failed_attempts: u32,
+    retry_at_ms: Option<i64>,
+    last_failure: Option<WorkflowFailure>,
+    is_open: bool,
+}
+
+/// What the walk has seen so far.
+#[derive(Default)]
+pub struct Walk {
+    workflow_id: String,
+    scheduled: BTreeMap<u64, Scheduled>,
+    /// Undo on record, by the command that put it there.
+    open_undo: BTreeMap<u64, OpenUndo>,
+    open_timers: BTreeMap<u64, i64>,
+    undo_occurrences: HashMap<String, u32>,
+    /// JSON that the run was started with.
+    pub input: bytes::Bytes,
+}
+
+impl Walk {
+    /// Takes the next event in, and gives it as callers see it.
+    pub fn step(&mut self, item: &HistoryEvent) -> WireEvent {
+        let event = &item.event;
+        let mut wire = WireEvent {
+            sequence: item.sequence as i64 + 1,
+            time: Some(timestamp(event.time_ms)),
+            ..WireEvent::default()
+        };
+        if let Some(body) = &event.body {
+            self.observe(body, event, &mut wire);
+        }
+        wire
+    }
+
+    fn observe(&mut self, body: &Body, event: &Event, wire: &mut WireEvent) {
+        match body {
+            Body::Started(e) => {
+                self.workflow_id.clone_from(&e.workflow_id);
+                self.input = e.input.clone();
+                wire.name.clone_from(&e.workflow_type);
+                wire.payload = e.input.clone();
+                wire.set_kind(Kind::Started);
+            }
+            Body::StepScheduled(e) => {
+                self.schedule(e.command, &e.name, e.occurrence, false, event.time_ms, wire);
+                self.record_undo(e.command, e.undo.as_ref(), Some(&e.name));
+                wire.payload = e.input.clone();
+                wire.set_kind(Kind::StepScheduled);
+            }
+            Body::UndoScheduled(e) => {
+                self.schedule(e.command, &e.name, e.occurrence, true, event.time_ms, wire);
+                // Scheduled undo is no longer merely on record, but it is still owed until it succeeds.
+                self.open_undo.remove(&e.undoes);
+                wire.set_kind(Kind::UndoScheduled);
+            }
+            Body::StepCompleted(e) => {
+                self.close(e.command, e.attempt, wire);
+                wire.payload = e.output.clone();
+                wire.set_kind(Kind::StepCompleted);
+            }
+            Body::StepFailed(e) => {
+                if e.discharges_undo {
+                    self.open_undo.remove(&e.command);
+                }
+                self.close(e.command, e.attempt, wire);
+                wire.failure = failure(e.failure.as_ref(), false);
+                wire.set_kind(Kind::StepFailed);
+            }
+            Body::AttemptFailed(e) => {
+                self.retry(
+                    e.command,
+                    e.attempt,
+                    e.retry_at_ms,
+                    failure(e.failure.as_ref(), true),
+                    wire,
+                );
+            }
+            Body::StepAbandoned(e) => {
+                self.close(e.command, 0, wire);
+                wire.set_kind(Kind::StepAbandoned);
+            }
+            Body::UndoSucceeded(e) => {
+                self.close(e.command, e.attempt, wire);
+                wire.set_kind(Kind::UndoCompleted);
+            }
+            Body::UndoParked(e) => {
+                self.close(e.command, e.attempt, wire);
+                wire.failure = failure(e.failure.as_ref(), false);
+                wire.set_kind(Kind::Parked);
+            }
+            Body::UndoRetried(e) => {
+                self.reopen(e.command, event.time_ms, wire);
+                wire.set_kind(Kind::RetryRequested);
+            }
+            Body::UndoSkipped(e) => {
+                self.close(e.command, 0, wire);
+                wire.failure = Some(told("SKIPPED", &e.reason));
+                wire.set_kind(Kind::UndoSkipped);
+            }
+            body => self.observe_rest(body, wire),
+        }
+    }
+
+    /// Everything that is neither a step nor an undo.
+    fn observe_rest(&mut self, body: &Body, wire: &mut WireEvent) {
+        match body {
+            Body::TimerSet(e) => {
+                self.open_timers.insert(e.command, e.fire_at_ms);
+                wire.fire_time = Some(timestamp(e.fire_at_ms));
+                wire.set_kind(Kind::TimerStarted);
+            }
+            Body::TimerFired(e) => {
+                self.open_timers.remove(&e.command);
+                wire.set_kind(Kind::TimerFired);
+            }
+            Body::TimerGivenUp(e) => {
+                self.open_timers.remove(&e.command);
+                wire.set_kind(Kind::TimerCancelled);
+            }
+            Body::SignalReceived(e) | Body::UpdateAccepted(e) => {
+                wire.name.clone_from(&e.name);
+                wire.request_id.clone_from(&e.id);
+                wire.payload = e.payload.clone();
+                let is_signal = matches!(body, Body::SignalReceived(_));
+                wire.set_kind(if is_signal { Kind::SignalReceived } else { Kind::UpdateAccepted });
+            }
+            Body::UpdateAnswered(e) => {
+                wire.request_id.clone_from(&e.id);
+                wire.payload = e.answer.clone().unwrap_or_default();
+                wire.failure = failure(e.failure.as_ref(), false);
+                wire.set_kind(Kind::UpdateCompleted);
+            }
+            Body::UndoOwed(e) => {
+                self.record_undo(e.command, e.undo.as_ref(), None);
+                wire.name = e.undo.as_ref().map(|undo| undo.name.clone()).unwrap_or_default();
+                wire.set_kind(Kind::UndoOwed);
+            }
+            Body::Answered(e) => {
+                wire.payload = e.answer.clone();
+                wire.set_kind(Kind::Answered);
+            }
+            Body::VersionMarked(e) => {
+                wire.name.clone_from(&e.change);
+                wire.payload = e.version.to_string().into();
+                wire.set_kind(Kind::ValueRecorded);
+            }
+            Body::CancelRequested(e) => {
+                wire.failure = Some(told("CANCELLED", &e.reason));
+                wire.set_kind(Kind::CancelRequested);
+            }
+            Body::CompensationBegan(e) => {
+                wire.failure = failure(e.cause.as_ref(), false);
+                wire.set_kind(Kind::CompensationStarted);
+            }
+            Body::Stuck(e) => {
+                wire.failure = Some(told(&e.code, &e.message));
+                wire.set_kind(Kind::Stuck);
+            }
+            Body::Resumed(_) => wire.set_kind(Kind::Resumed),
+            Body::Closed(e) => {
+                wire.payload = e.result.clone().unwrap_or_default();
+                wire.failure = failure(e.failure.as_ref(), false);
+                wire.set_kind(match e.state() {
+                    RunState::Completed => Kind::Completed,
+                    RunState::Cancelled => Kind::Cancelled,
+                    _ => Kind::Failed,
+                });
+            }
+            Body::Terminated(e) => {
+                wire.failure = Some(told("TERMINATED", &e.reason));
+                wire.set_kind(Kind::Terminated);
+            }
+            _ => {}
+        }
+    }
+
+    fn schedule(
+        &mut self,
+        command: u64,
+        name: &str,
+        occurrence: u32,
+        is_undo: bool,
+        now_ms: i64,
+        wire: &mut WireEvent,
+    ) {
+        let scheduled = Scheduled {
+            name: name.to_owned(),
+            occurrence,
+            is_undo,
+            scheduled_at_ms: now_ms,
+            failed_attempts: 0,
+            retry_at_ms: None,
+            last_failure: None,
+            is_open: true,
+        };
+        self.scheduled.insert(command, scheduled);
+        self.name(command, wire);
+    }
+
+    fn record_undo(&mut self, command: u64, undo: Option<&Undo>, step: Option<&String>) {
+        let Some(undo) = undo else { return };
+        let occurrence = self.undo_occurrences.entry(undo.name.clone()).or_default();
+        *occurrence += 1;
+        let open = OpenUndo {
+            step: step.unwrap_or(&undo.name).clone(),
+            occurrence: *occurrence as i32,
+            effect_key: effect_key(&self.workflow_id, &undo.name, *occurrence).to_string(),
+        };
+        self.open_undo.insert(command, open);
+    }
+
+    fn retry(
+        &mut self,
+        command: u64,
+        attempt: u32,
+        retry_at_ms: i64,
+        failure: Option<WorkflowFailure>,
+        wire: &mut WireEvent,
+    ) {
+        self.name(command, wire);
+        wire.set_kind(Kind::StepAttemptFailed);
+        if let Some(scheduled) = self.scheduled.get_mut(&command) {
+            scheduled.failed_attempts = attempt;
+            scheduled.retry_at_ms = Some(retry_at_ms);
+            scheduled.last_failure.clone_from(&failure);
+            if scheduled.is_undo {
+                wire.set_kind(Kind::UndoAttemptFailed);
+            }
+        }
+        wire.attempt = attempt as i32;
+        wire.fire_time = Some(timestamp(retry_at_ms));
+        wire.failure = failure;
+    }
+
+    fn reopen(&mut self, command: u64, now_ms: i64, wire: &mut WireEvent) {
+        self.name(command, wire);
+        if let Some(scheduled) = self.scheduled.get_mut(&command) {
+            scheduled.is_open = true;
+            scheduled.scheduled_at_ms = now_ms;
+            scheduled.retry_at_ms = None;
+        }
+    }
+
+    fn close(&mut self, command: u64, attempt: u32, wire: &mut WireEvent) {
+        self.name(command, wire);
+        wire.attempt = attempt as i32;
+        if let Some(scheduled) = self.scheduled.get_mut(&command) {
+            scheduled.is_open = false;
+        }
+    }
+
+    fn name(&self, command: u64, wire: &mut WireEvent) {
+        if let Some(scheduled) = self.scheduled.get(&command) {
+            wire.name.clone_from(&scheduled.name);
+            wire.occurrence = scheduled.occurrence as i32;
+            wire.effect_key =
+                effect_key(&self.workflow_id, &scheduled.name, scheduled.occurrence).to_string();
+        }
+    }
+
+    /// Steps and undos without an outcome.
+    pub fn pending_steps(&self) -> Vec<PendingStep> {
+        let open = self.scheduled.values().filter(|scheduled| scheduled.is_open);
+        open.map(|scheduled| PendingStep {
+            step: scheduled.name.clone(),
+            occurrence: scheduled.occurrence as i32,
+            undo: scheduled.is_undo,
+            attempts: scheduled.failed_attempts as i32,
+            first_attempt_time: Some(timestamp(scheduled.scheduled_at_ms)),
+            next_attempt_time: scheduled.retry_at_ms.map(timestamp),
+            last_failure: scheduled.last_failure.clone(),
+            effect_key: effect_key(&self.workflow_id, &scheduled.name, scheduled.occurrence)
+                .to_string(),
+        })
+        .collect()
+    }
+
+    /// Undo on record, in the order in which it would run: the last first.
+    pub fn open_undo(&self) -> Vec<OpenUndo> {
+        self.open_undo.values().rev().cloned().collect()
+    }
+
+    /// Timers that have not fired.
+    pub fn open_timers(&self) -> Vec<OpenTimer> {
+        let times = self.open_timers.values();
+        times.map(|at| OpenTimer { name: String::new(), fire_time: Some(timestamp(*at)) }).collect()
+    }
+}
+
+/// A recorded failure as callers see it.
+pub fn failure(record: Option<&FailureRecord>, retryable: bool) -> Option<WorkflowFailure> {
+    record.map(|record| WorkflowFailure {
+        reason: record.code.clone(),
+        message: record.message.clone(),
+        retryable,
+        step: record.step.clone(),
+        ..WorkflowFailure::default()
+    })
+}
+
+fn told(reason: &str, message: &str) -> WorkflowFailure {
+    WorkflowFailure {
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        ..WorkflowFailure::default()
+    }
+}

@@ -1,0 +1,258 @@
+//! `souk.workflow.v1.WorkflowService`: wire → engine → wire.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use souk_mesh::identity::{Caller, Keys};
+use souk_mesh::page::{self, Tokens};
+use souk_mesh::telemetry;
+use souk_proto::time;
+use souk_proto::workflow::v1::workflow_service_server::WorkflowService;
+use souk_proto::workflow::v1::{
+    CancelWorkflowRequest, CancelWorkflowResponse, DescribeWorkflowRequest,
+    DescribeWorkflowResponse, GetWorkflowHistoryRequest, GetWorkflowHistoryResponse,
+    HistoryEvent as WireEvent, HistoryEventKind, ListWorkflowsRequest, ListWorkflowsResponse,
+    RetryStepRequest, RetryStepResponse, SignalWorkflowRequest, SignalWorkflowResponse,
+    SkipStepRequest, SkipStepResponse, StartWorkflowRequest, StartWorkflowResponse,
+    TerminateWorkflowRequest, TerminateWorkflowResponse, UpdateWorkflowRequest,
+    UpdateWorkflowResponse, WorkflowState,
+};
+use tonic::codegen::BoxStream;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use crate::engine::ids::RunId;
+use crate::engine::tables::ListFilter;
+use crate::engine::{Answer, Engine, StartRequest};
+use crate::error::refusal;
+use crate::history::Walk;
+use crate::wire;
+
+/// Runs on a page when the caller names no size, and at most.
+const DEFAULT_PAGE_SIZE: u32 = 50;
+const MAX_PAGE_SIZE: u32 = 500;
+/// Events in one message of a history.
+const EVENTS_PER_MESSAGE: usize = 256;
+/// How long an update's sender waits for its answer; asked again with the same id, it waits on.
+const UPDATE_WAIT: Duration = Duration::from_secs(4);
+
+/// The service over the engine of this node.
+pub struct Service {
+    engine: Engine,
+    pages: Tokens,
+}
+
+impl Service {
+    /// Puts the parts together.
+    pub fn new(engine: Engine, keys: &Keys) -> Self {
+        Self { engine, pages: Tokens::new(keys) }
+    }
+
+    /// Who names a step means that one and no other; an empty name means whichever parked the run.
+    async fn check_parked_at(&self, workflow_id: &str, step: &str) -> Result<(), Status> {
+        let row = self.engine.describe(workflow_id).await.map_err(refusal)?.row;
+        let parked_at = row.parked_by.map(|failure| failure.step).unwrap_or_default();
+        if step.is_empty() || step == parked_at {
+            return Ok(());
+        }
+        let message = format!("the run is not parked at {step:?}");
+        Err(souk_mesh::error::status(tonic::Code::FailedPrecondition, "NOT_PARKED", message))
+    }
+
+    /// The whole history so far.
+    async fn walk(&self, workflow_id: &str) -> Result<Walk, Status> {
+        let events = self.engine.history(workflow_id, 0, false).await.map_err(refusal)?;
+        let mut events = std::pin::pin!(events);
+        let mut walk = Walk::default();
+        while let Some(event) = events.next().await {
+            walk.step(&event.map_err(refusal)?);
+        }
+        Ok(walk)
+    }
+}
+
+#[tonic::async_trait]
+impl WorkflowService for Service {
+    async fn start_workflow(
+        &self,
+        request: Request<StartWorkflowRequest>,
+    ) -> Result<Response<StartWorkflowResponse>, Status> {
+        let request = request.into_inner();
+        let wait_ms = request.wait_for_answer.as_ref().map_or(0, time::duration_ms);
+        let workflow_id = request.workflow_id.clone();
+        let start = StartRequest {
+            workflow_id: request.workflow_id,
+            workflow_type: request.workflow_type,
+            input: request.input,
+            traceparent: telemetry::current_traceparent().unwrap_or_default(),
+        };
+        let wait = Duration::from_millis(wait_ms.unsigned_abs());
+        let (started, answer) = self.engine.start_and_wait(start, wait).await.map_err(refusal)?;
+        let (state, answer) = match answer {
+            Answer::Answered(answer) => (WorkflowState::Running, Some(answer)),
+            Answer::Closed(outcome) => (wire::state(outcome.state), None),
+            Answer::Pending => (WorkflowState::Running, None),
+        };
+        Ok(Response::new(StartWorkflowResponse {
+            workflow_id,
+            run_id: started.run_id.to_string(),
+            already_started: !started.is_new,
+            answer,
+            state: state.into(),
+        }))
+    }
+
+    async fn signal_workflow(
+        &self,
+        request: Request<SignalWorkflowRequest>,
+    ) -> Result<Response<SignalWorkflowResponse>, Status> {
+        let SignalWorkflowRequest { request_id, workflow_id, signal, payload } =
+            request.into_inner();
+        let sent = self.engine.signal(&workflow_id, &signal, &request_id, payload).await;
+        let is_new = sent.map_err(refusal)?;
+        Ok(Response::new(SignalWorkflowResponse { duplicate: !is_new }))
+    }
+
+    async fn update_workflow(
+        &self,
+        request: Request<UpdateWorkflowRequest>,
+    ) -> Result<Response<UpdateWorkflowResponse>, Status> {
+        let UpdateWorkflowRequest { request_id, workflow_id, update, argument } =
+            request.into_inner();
+        let answered =
+            self.engine.update(&workflow_id, &update, &request_id, argument, UPDATE_WAIT).await;
+        match answered.map_err(refusal)? {
+            Some(result) => Ok(Response::new(UpdateWorkflowResponse { result })),
+            None => Err(souk_mesh::error::unavailable(
+                "UPDATE_PENDING",
+                "the update is on record and has no answer yet; ask again with the same id",
+                UPDATE_WAIT,
+            )),
+        }
+    }
+
+    async fn describe_workflow(
+        &self,
+        request: Request<DescribeWorkflowRequest>,
+    ) -> Result<Response<DescribeWorkflowResponse>, Status> {
+        let workflow_id = request.into_inner().workflow_id;
+        let row = self.engine.describe(&workflow_id).await.map_err(refusal)?.row;
+        let walk = self.walk(&workflow_id).await?;
+        let workflow = Some(wire::detail(&row, &walk));
+        Ok(Response::new(DescribeWorkflowResponse { workflow }))
+    }
+
+    async fn list_workflows(
+        &self,
+        request: Request<ListWorkflowsRequest>,
+    ) -> Result<Response<ListWorkflowsResponse>, Status> {
+        let request = request.into_inner();
+        let size = page::size(request.page_size, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)? as usize;
+        let scope = format!("workflows/{}/{}", request.state, request.workflow_type);
+        let before: Option<Uuid> = self.pages.decode(&request.page_token, &scope)?;
+        let filter = ListFilter {
+            states: wire::states(request.state()).map(<[_]>::to_vec),
+            workflow_type: Some(request.workflow_type).filter(|name| !name.is_empty()),
+        };
+        // One more than asked for tells whether there is a next page.
+        let page = self.engine.list(&filter, before.map(RunId), size + 1).await.map_err(refusal)?;
+        let mut rows = page.rows;
+        let more = rows.len() > size;
+        rows.truncate(size);
+        let next_page_token = match rows.last() {
+            Some(last) if more => self.pages.encode(&last.id().0, &scope)?,
+            _ => String::new(),
+        };
+        let workflows = rows.iter().map(wire::summary).collect();
+        Ok(Response::new(ListWorkflowsResponse { workflows, next_page_token }))
+    }
+
+    async fn get_workflow_history(
+        &self,
+        request: Request<GetWorkflowHistoryRequest>,
+    ) -> Result<Response<BoxStream<GetWorkflowHistoryResponse>>, Status> {
+        let GetWorkflowHistoryRequest { workflow_id, from_sequence, follow } = request.into_inner();
+        let events = self.engine.history(&workflow_id, 0, follow).await.map_err(refusal)?;
+        let mut walk = Walk::default();
+        let mut state = WorkflowState::Running;
+        let messages = events.ready_chunks(EVENTS_PER_MESSAGE).map(move |chunk| {
+            let mut events = Vec::with_capacity(chunk.len());
+            for event in chunk {
+                let event = walk.step(&event.map_err(refusal)?);
+                state = state_after(state, &event);
+                if event.sequence >= from_sequence {
+                    events.push(event);
+                }
+            }
+            Ok(GetWorkflowHistoryResponse { events, state: state.into() })
+        });
+        let wanted = messages.filter(|message| {
+            let is_empty = message.as_ref().is_ok_and(|message| message.events.is_empty());
+            std::future::ready(!is_empty)
+        });
+        Ok(Response::new(wanted.boxed()))
+    }
+
+    async fn cancel_workflow(
+        &self,
+        request: Request<CancelWorkflowRequest>,
+    ) -> Result<Response<CancelWorkflowResponse>, Status> {
+        let reason = signed(&request, &request.get_ref().reason);
+        let workflow_id = request.into_inner().workflow_id;
+        self.engine.cancel(&workflow_id, &reason).await.map_err(refusal)?;
+        Ok(Response::new(CancelWorkflowResponse {}))
+    }
+
+    async fn terminate_workflow(
+        &self,
+        request: Request<TerminateWorkflowRequest>,
+    ) -> Result<Response<TerminateWorkflowResponse>, Status> {
+        let reason = signed(&request, &request.get_ref().reason);
+        let TerminateWorkflowRequest { workflow_id, abandon_undo, .. } = request.into_inner();
+        self.engine.terminate(&workflow_id, &reason, abandon_undo).await.map_err(refusal)?;
+        let abandoned = self.walk(&workflow_id).await?.open_undo();
+        Ok(Response::new(TerminateWorkflowResponse { abandoned }))
+    }
+
+    async fn retry_step(
+        &self,
+        request: Request<RetryStepRequest>,
+    ) -> Result<Response<RetryStepResponse>, Status> {
+        let RetryStepRequest { workflow_id, step, .. } = request.into_inner();
+        self.check_parked_at(&workflow_id, &step).await?;
+        self.engine.retry_step(&workflow_id).await.map_err(refusal)?;
+        Ok(Response::new(RetryStepResponse {}))
+    }
+
+    async fn skip_step(
+        &self,
+        request: Request<SkipStepRequest>,
+    ) -> Result<Response<SkipStepResponse>, Status> {
+        let reason = signed(&request, &request.get_ref().reason);
+        let SkipStepRequest { workflow_id, step, .. } = request.into_inner();
+        self.check_parked_at(&workflow_id, &step).await?;
+        self.engine.skip_step(&workflow_id, &reason).await.map_err(refusal)?;
+        Ok(Response::new(SkipStepResponse {}))
+    }
+}
+
+/// The reason with the name of who gives it, for the record.
+fn signed<T>(request: &Request<T>, reason: &str) -> String {
+    format!("{reason} (by {})", Caller::of(request).subject)
+}
+
+/// Where the run stands once `event` has happened.
+fn state_after(before: WorkflowState, event: &WireEvent) -> WorkflowState {
+    match event.kind() {
+        HistoryEventKind::CompensationStarted
+        | HistoryEventKind::RetryRequested
+        | HistoryEventKind::UndoSkipped => WorkflowState::Compensating,
+        HistoryEventKind::Parked | HistoryEventKind::Stuck => WorkflowState::Parked,
+        HistoryEventKind::Resumed => WorkflowState::Running,
+        HistoryEventKind::Completed => WorkflowState::Completed,
+        HistoryEventKind::Failed => WorkflowState::Failed,
+        HistoryEventKind::Cancelled => WorkflowState::Cancelled,
+        HistoryEventKind::Terminated => WorkflowState::Terminated,
+        _ => before,
+    }
+}

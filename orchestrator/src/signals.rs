@@ -1,0 +1,68 @@
+//! What the shop's events mean to runs: an order that was cancelled, shipped or delivered, a payment that was resolved.
+//!
+//! The signal's id is the event's, so an event that is delivered twice is one signal. A run that has ended, or never
+//! was, hears nothing more: that is no reason to deliver the event again.
+
+use std::sync::Arc;
+
+use souk_mesh::bus::{self, HandlerError};
+use souk_mesh::platform::Platform;
+use souk_proto::event::v1::Event;
+use souk_proto::event::v1::event::Payload;
+
+use crate::engine::{self, Engine};
+use crate::workflows::place_order;
+
+/// The queue on the bus.
+const QUEUE: &str = "orchestrator.signals";
+/// What may concern a run.
+const TOPICS: &[&str] = &["order.cancelled", "order.shipped", "order.delivered", "payment.*"];
+
+/// Begins to turn events into signals.
+pub async fn consume(engine: Engine, platform: &Platform) -> Result<(), bus::Error> {
+    bus::consume(Arc::clone(&platform.bus), &platform.tasks, QUEUE, TOPICS, move |event| {
+        let engine = engine.clone();
+        async move { deliver(&engine, event).await }
+    })
+    .await
+}
+
+async fn deliver(engine: &Engine, event: Event) -> Result<(), HandlerError> {
+    let Some((workflow_id, name, payload)) = signal_of(&event) else { return Ok(()) };
+    let payload = payload.to_string().into_bytes().into();
+    match engine.signal(&workflow_id, name, &event.event_id, payload).await {
+        Ok(_) => Ok(()),
+        Err(engine::Error::Closed { .. } | engine::Error::NotFound(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The run, the signal and its content.
+fn signal_of(event: &Event) -> Option<(String, &'static str, serde_json::Value)> {
+    match event.payload.as_ref()? {
+        Payload::Order(changed) => {
+            let order = changed.order.as_ref()?;
+            let id = place_order::workflow_id(&order.order_id);
+            match event.r#type.as_str() {
+                "order.cancelled" => {
+                    let reason = if order.cancel_reason.is_empty() {
+                        "CANCELLED"
+                    } else {
+                        &order.cancel_reason
+                    };
+                    let content =
+                        serde_json::json!({ "reason": reason, "message": order.cancel_message });
+                    Some((id, "cancelled", content))
+                }
+                "order.shipped" => Some((id, "shipped", serde_json::json!({}))),
+                "order.delivered" => Some((id, "delivered", serde_json::json!({}))),
+                _ => None,
+            }
+        }
+        Payload::Payment(changed) => {
+            let order_id = &changed.payment.as_ref()?.order_id;
+            Some((place_order::workflow_id(order_id), "payment_resolved", serde_json::json!({})))
+        }
+        _ => None,
+    }
+}
