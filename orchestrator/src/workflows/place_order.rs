@@ -109,7 +109,7 @@ async fn wait_for_customer(
         let mut in_time = true;
         select_biased! {
             cancelled = cx.signal::<Cancelled>().fuse() => return Err(cancelled?.into()),
-            resolved = cx.signal::<PaymentResolved>().fuse() => drop(resolved?),
+            resolved = cx.signal::<PaymentResolved>().fuse() => { resolved?; }
             over = limit => { over?; in_time = false; }
             slept = cx.sleep(pause).fuse() => slept?,
         }
