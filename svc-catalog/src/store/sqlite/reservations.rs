@@ -11,6 +11,11 @@ use crate::events;
 /// The reason in the event of a hold that the sweeper ended.
 const EXPIRED: &str = "expired";
 
+const DUE_HOLDS: &str = "SELECT reservation_id, order_id, lines, state, until_ms, version
+    FROM reservation WHERE state = 1 AND until_ms <= ?1 ORDER BY until_ms LIMIT ?2";
+const FORGET_TOMBSTONES: &str = "DELETE FROM reservation WHERE rowid IN
+    (SELECT rowid FROM reservation WHERE state = 5 AND until_ms <= ?1 LIMIT ?2)";
+
 pub(super) fn reserve(write: &Write<'_>, hold: Hold) -> Result<Reservation, Error> {
     let id = hold.reservation_id;
     let known = find(write.connection, id)?;
@@ -57,10 +62,7 @@ pub(super) fn expire_holds(write: &Write<'_>, limit: usize) -> Result<usize, Err
 pub(super) fn forget_tombstones(write: &Write<'_>, limit: usize) -> Result<usize, Error> {
     let forgotten = write
         .connection
-        .prepare_cached(
-            "DELETE FROM reservation WHERE rowid IN
-                (SELECT rowid FROM reservation WHERE state = 5 AND until_ms <= ?1 LIMIT ?2)",
-        )?
+        .prepare_cached(FORGET_TOMBSTONES)?
         .execute(params![write.now_ms, limit as i64])?;
     Ok(forgotten)
 }
@@ -75,10 +77,7 @@ fn find(connection: &Connection, id: Uuid) -> Result<Option<Reservation>, Error>
 }
 
 fn due(write: &Write<'_>, limit: usize) -> Result<Vec<Reservation>, Error> {
-    let mut statement = write.connection.prepare_cached(
-        "SELECT reservation_id, order_id, lines, state, until_ms, version
-         FROM reservation WHERE state = 1 AND until_ms <= ?1 ORDER BY until_ms LIMIT ?2",
-    )?;
+    let mut statement = write.connection.prepare_cached(DUE_HOLDS)?;
     statement.query_and_then(params![write.now_ms, limit as i64], rows::reservation)?.collect()
 }
 
@@ -149,5 +148,26 @@ fn not_had_again(error: Error, id: Uuid) -> Error {
             Error::ReservationExpired { id, product_id, available }
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A scan of all reservations, every second, on the one writer, would stop the shop.
+    #[test]
+    fn the_sweeper_walks_indexes() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("schema.sql")).unwrap();
+        for (sql, index) in
+            [(DUE_HOLDS, "reservation_held"), (FORGET_TOMBSTONES, "reservation_undone")]
+        {
+            let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let plan = explain.query_map(params![0, 0], |row| row.get::<_, String>(3)).unwrap();
+            let plan = plan.map(Result::unwrap).collect::<Vec<_>>().join("; ");
+            assert!(plan.contains(&format!("INDEX {index} (until_ms<?)")), "{plan}");
+            assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE FOR ORDER"), "{plan}");
+        }
     }
 }
