@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::error::Error;
 use super::event::Event;
+use super::idle::Idle;
 use super::ids::RunId;
 use super::projection;
 use super::row::RunRow;
@@ -73,6 +74,8 @@ pub(crate) struct RunCell {
     pins: AtomicUsize,
     /// Whether the cell is in the queue of those that may leave memory.
     pub is_queued_idle: AtomicBool,
+    /// It might have left but was in use: whoever uses it last puts it into that queue again.
+    is_to_be_queued: AtomicBool,
 }
 
 impl RunCell {
@@ -90,6 +93,7 @@ impl RunCell {
             changed: Notify::new(),
             pins: AtomicUsize::new(0),
             is_queued_idle: AtomicBool::new(false),
+            is_to_be_queued: AtomicBool::new(false),
         }
     }
 
@@ -155,15 +159,27 @@ impl RunCell {
     pub fn is_pinned(&self) -> bool {
         self.pins.load(Ordering::Acquire) > 0
     }
+
+    /// Leaves it to the last user to queue the cell. Returns true if there is none any more, so that the caller must.
+    pub fn is_left_in_use(&self) -> bool {
+        if !self.is_pinned() {
+            return false;
+        }
+        self.is_to_be_queued.store(true, Ordering::SeqCst);
+        self.pins.load(Ordering::SeqCst) == 0 && self.is_to_be_queued.swap(false, Ordering::SeqCst)
+    }
 }
 
 /// A cell that stays in memory while this lives.
-pub(crate) struct Held(Arc<RunCell>);
+pub(crate) struct Held {
+    cell: Arc<RunCell>,
+    idle: Arc<Idle>,
+}
 
 impl Held {
     /// The cell must have been pinned for it, under the directory's lock.
-    pub fn of_pinned(cell: Arc<RunCell>) -> Held {
-        Held(cell)
+    pub fn of_pinned(cell: Arc<RunCell>, idle: Arc<Idle>) -> Held {
+        Held { cell, idle }
     }
 }
 
@@ -171,13 +187,16 @@ impl std::ops::Deref for Held {
     type Target = Arc<RunCell>;
 
     fn deref(&self) -> &Arc<RunCell> {
-        &self.0
+        &self.cell
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.pins.fetch_sub(1, Ordering::AcqRel);
+        let was_last = self.cell.pins.fetch_sub(1, Ordering::SeqCst) == 1;
+        if was_last && self.cell.is_to_be_queued.swap(false, Ordering::SeqCst) {
+            self.idle.note(&self.cell);
+        }
     }
 }
 

@@ -90,6 +90,7 @@ pub(crate) async fn commit_all(core: Arc<Core>) {
         let commits = core.committer.take();
         if commits.is_empty() {
             tokio::select! {
+                biased;
                 () = core.committer.wake.notified() => continue,
                 () = core.log_stop.cancelled() => return,
             }

@@ -64,7 +64,7 @@ pub(crate) struct Core {
     pub committer: Committer,
     pub drainer: Drainer,
     pub timers: Timers,
-    pub idle: Idle,
+    pub idle: Arc<Idle>,
     pub accepting: AtomicBool,
     /// The log belongs to someone else.
     pub fenced: CancellationToken,
@@ -192,6 +192,7 @@ impl Core {
                 return Ok(found);
             }
             tokio::select! {
+                biased;
                 () = changed => {}
                 () = self.fenced.cancelled() => return Err(Error::Fenced),
                 () = self.drained.cancelled() => return Err(Error::ShuttingDown),

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use super::cell::{Held, RunCell};
+use super::idle::Idle;
 
 /// Locks over which the runs are spread.
 const SHARDS: usize = 64;
@@ -28,6 +29,7 @@ struct Shard {
 pub(crate) struct Directory {
     shards: Vec<Mutex<Shard>>,
     count: AtomicUsize,
+    idle: Arc<Idle>,
 }
 
 /// What a look into the directory found.
@@ -39,10 +41,11 @@ pub(crate) enum Found {
 }
 
 impl Directory {
-    pub fn new() -> Directory {
+    pub fn new(idle: Arc<Idle>) -> Directory {
         Directory {
             shards: (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect(),
             count: AtomicUsize::new(0),
+            idle,
         }
     }
 
@@ -60,7 +63,7 @@ impl Directory {
     pub fn find(&self, workflow_id: &str) -> Found {
         let shard = self.shard(workflow_id).lock();
         match shard.cells.get(workflow_id) {
-            Some(cell) => Found::Here(hold(cell)),
+            Some(cell) => Found::Here(self.hold(cell)),
             None => Found::Absent(shard.departures),
         }
     }
@@ -72,10 +75,10 @@ impl Directory {
             return None;
         }
         let held = match shard.cells.entry(cell.workflow_id.clone()) {
-            Entry::Occupied(entry) => hold(entry.get()),
+            Entry::Occupied(entry) => self.hold(entry.get()),
             Entry::Vacant(entry) => {
                 self.count.fetch_add(1, Ordering::Relaxed);
-                hold(entry.insert(cell))
+                self.hold(entry.insert(cell))
             }
         };
         Some(held)
@@ -102,9 +105,9 @@ impl Directory {
         }
         is_it
     }
-}
 
-fn hold(cell: &Arc<RunCell>) -> Held {
-    cell.pin();
-    Held::of_pinned(cell.clone())
+    fn hold(&self, cell: &Arc<RunCell>) -> Held {
+        cell.pin();
+        Held::of_pinned(cell.clone(), self.idle.clone())
+    }
 }

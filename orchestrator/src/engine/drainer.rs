@@ -101,6 +101,7 @@ async fn wait_until_due(core: &Arc<Core>) -> bool {
         match oldest {
             None if stopping => return false,
             None => tokio::select! {
+                biased;
                 () = core.drainer.wake.notified() => {}
                 () = core.drain_stop.cancelled() => {}
             },
@@ -115,6 +116,7 @@ async fn wait_until_due(core: &Arc<Core>) -> bool {
                     return true;
                 }
                 tokio::select! {
+                    biased;
                     () = core.seams.clock.sleep(Duration::from_millis(left_ms as u64)) => {}
                     () = core.drain_stop.cancelled() => {}
                     // More came: it may be enough now.
@@ -139,6 +141,7 @@ async fn drain_some(core: &Arc<Core>) -> u64 {
             Err(error) => tracing::error!(%error, "draining failed and is tried again"),
         }
         tokio::select! {
+            biased;
             () = core.seams.clock.sleep(Duration::from_millis(DRAIN_RETRY_MS)) => {}
             () = core.fenced.cancelled() => return 0,
         }
@@ -187,7 +190,7 @@ async fn drain_cells(
         if is_closed {
             core.directory.remove(&cell);
         } else {
-            core.idle.note(&cell, core.now_ms());
+            core.idle.note(&cell);
         }
     }
     Ok(())

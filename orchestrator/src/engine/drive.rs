@@ -37,6 +37,7 @@ pub(crate) async fn drive(core: Arc<Core>, cell: Arc<RunCell>, call: Call, trace
         };
         note(&core, &cell, &call, attempt, error, pause);
         tokio::select! {
+            biased;
             () = core.seams.clock.sleep(pause) => {}
             () = call.token.cancelled() => return,
             () = core.stop.cancelled() => return,

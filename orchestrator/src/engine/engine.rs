@@ -116,6 +116,7 @@ impl Engine {
         writer[..8].copy_from_slice(&seams.random.next_u64().to_le_bytes());
         writer[8..].copy_from_slice(&seams.random.next_u64().to_le_bytes());
         let log_id = recover(&*log, &*tables, &seams, &writer).await?;
+        let idle = Arc::new(Idle::new(seams.clock.clone()));
         let core = Arc::new(Core {
             options,
             log,
@@ -125,11 +126,11 @@ impl Engine {
             seams,
             registry,
             resources: Arc::new(resources),
-            directory: Directory::new(),
+            directory: Directory::new(idle.clone()),
             committer: Committer::default(),
             drainer: Drainer::default(),
-            timers: Timers::default(),
-            idle: Idle::default(),
+            timers: Timers::new(),
+            idle,
             accepting: AtomicBool::new(true),
             fenced: CancellationToken::new(),
             stop: CancellationToken::new(),

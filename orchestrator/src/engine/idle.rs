@@ -6,23 +6,43 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::cell::RunCell;
-use super::core::Core;
+use super::core::{Core, Options};
 use super::limits::EVICT_EVERY_MS;
+use super::seams::Clock;
 
 /// Cells that were seen idle, with the time, the earliest first.
-#[derive(Default)]
 pub(crate) struct Idle {
+    clock: Arc<dyn Clock>,
     queue: Mutex<VecDeque<(Arc<RunCell>, i64)>>,
+    wake: Notify,
 }
 
 impl Idle {
+    pub fn new(clock: Arc<dyn Clock>) -> Idle {
+        Idle { clock, queue: Mutex::default(), wake: Notify::new() }
+    }
+
     /// A cell was drained: if its run waits for nothing that must be in memory, it may leave later.
-    pub fn note(&self, cell: &Arc<RunCell>, now_ms: i64) {
+    pub fn note(&self, cell: &Arc<RunCell>) {
         if !cell.is_queued_idle.swap(true, Ordering::AcqRel) {
-            self.queue.lock().push_back((cell.clone(), now_ms));
+            self.queue.lock().push_back((cell.clone(), self.clock.now_ms()));
+            self.wake.notify_one();
         }
+    }
+
+    /// When to look next, in unix milliseconds: at once if there are too many, else when the first is due.
+    fn next_ms(&self, idle_after: Duration, max_idle: usize) -> Option<i64> {
+        let queue = self.queue.lock();
+        let (_, since_ms) = queue.front()?;
+        let is_over = queue.len() > max_idle;
+        Some(if is_over {
+            i64::MIN
+        } else {
+            since_ms.saturating_add(idle_after.as_millis() as i64)
+        })
     }
 
     fn take_due(&self, now_ms: i64, idle_after: Duration, max_idle: usize) -> Vec<Arc<RunCell>> {
@@ -36,14 +56,22 @@ impl Idle {
 
 /// Lets idle runs leave until the engine stops.
 pub(crate) async fn evict_all(core: Arc<Core>) {
-    loop {
+    let Options { idle_after, max_idle_runs, .. } = core.options;
+    while !core.stop.is_cancelled() {
+        let Some(next_ms) = core.idle.next_ms(idle_after, max_idle_runs) else {
+            tokio::select! {
+                biased;
+                () = core.stop.cancelled() => return,
+                () = core.idle.wake.notified() => continue,
+            }
+        };
+        let pause_ms = u64::try_from(next_ms.saturating_sub(core.now_ms())).unwrap_or(0);
         tokio::select! {
-            () = core.seams.clock.sleep(Duration::from_millis(EVICT_EVERY_MS)) => {}
+            biased;
             () = core.stop.cancelled() => return,
+            () = core.seams.clock.sleep(Duration::from_millis(pause_ms.max(EVICT_EVERY_MS))) => {}
         }
-        let options = &core.options;
-        let due = core.idle.take_due(core.now_ms(), options.idle_after, options.max_idle_runs);
-        for cell in due {
+        for cell in core.idle.take_due(core.now_ms(), idle_after, max_idle_runs) {
             evict(&core, &cell);
         }
         metrics::gauge!("souk_engine_loaded_runs").set(core.directory.len() as f64);
@@ -62,8 +90,8 @@ fn evict(core: &Arc<Core>, cell: &Arc<RunCell>) {
         }
         may_leave
     });
-    // What is in use comes up again later; what waits for a step does so when the step's outcome is drained.
-    if !left && cell.tail.lock().row.as_ref().is_some_and(|row| !row.state().is_closed()) {
-        core.idle.note(cell, core.now_ms());
+    // What has a step under way or is not drained yet comes up again when it is; what is in use, when it is not any more.
+    if !left && cell.is_left_in_use() {
+        core.idle.note(cell);
     }
 }

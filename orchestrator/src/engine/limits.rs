@@ -54,11 +54,13 @@ pub const RECOVERY_CONCURRENCY: usize = 64;
 
 /// Timers further away than this are found again by a scan of the tables, in milliseconds.
 pub const TIMER_HORIZON_MS: i64 = 60_000;
-/// How often the tables are scanned for timers, in milliseconds. Well below the horizon.
+/// The pause between two scans of the tables for timers, in milliseconds, at least. Well below the horizon.
 pub const TIMER_SCAN_EVERY_MS: i64 = 15_000;
+/// The same, at most: so long may a scan sleep where no timer is due.
+pub const TIMER_SCAN_AT_LATEST_MS: i64 = 3_600_000;
 /// Timers in memory; those beyond wait for a later scan.
 pub const MAX_TIMERS_IN_MEMORY: usize = 1_000_000;
 /// Timers that are fired side by side: overdue ones are paced by it.
 pub const TIMER_FIRE_CONCURRENCY: usize = 256;
-/// How often idle runs are looked for, in milliseconds.
+/// The pause between two looks for idle runs, in milliseconds, at least.
 pub const EVICT_EVERY_MS: u64 = 1_000;

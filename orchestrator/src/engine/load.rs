@@ -83,7 +83,7 @@ impl Core {
         }
         *guard = Some(Box::new(run));
         drop(guard);
-        self.idle.note(cell, self.now_ms());
+        self.idle.note(cell);
     }
 
     async fn read_all(&self, run_id: RunId, count: u64) -> Result<Vec<Event>, Error> {

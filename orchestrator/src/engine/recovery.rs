@@ -138,6 +138,7 @@ pub(crate) async fn load_active(core: Arc<Core>) {
     let mut after = None;
     loop {
         let page = tokio::select! {
+            biased;
             page = core.tables.open_runs(true, after, MAX_PAGE_ROWS) => page,
             () = core.stop.cancelled() => return,
         };

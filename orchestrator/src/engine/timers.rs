@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
@@ -17,7 +18,7 @@ use super::event::{Body, TimerFired};
 use super::ids::RunId;
 use super::limits::{
     MAX_PAGE_ROWS, MAX_TIMERS_IN_MEMORY, TIMER_FIRE_CONCURRENCY, TIMER_HORIZON_MS,
-    TIMER_SCAN_EVERY_MS,
+    TIMER_SCAN_AT_LATEST_MS, TIMER_SCAN_EVERY_MS,
 };
 
 /// A timer by its time.
@@ -29,19 +30,37 @@ struct Key {
 }
 
 /// Timers that are due soon, with their workflow's id where it is known.
-#[derive(Default)]
 pub(crate) struct Timers {
     near: Mutex<BTreeMap<Key, Option<Arc<str>>>>,
+    /// The earliest of those that were set and are far away.
+    far_ms: AtomicI64,
     wake: Notify,
 }
 
 impl Timers {
+    pub fn new() -> Timers {
+        Timers {
+            near: Mutex::new(BTreeMap::new()),
+            far_ms: AtomicI64::new(i64::MAX),
+            wake: Notify::new(),
+        }
+    }
+
     /// A timer was set. One that is far away is left to the scan.
     pub fn set(&self, now_ms: i64, fire_at_ms: i64, cell: &RunCell, command: u64) {
-        if fire_at_ms <= now_ms.saturating_add(TIMER_HORIZON_MS) {
+        if fire_at_ms > now_ms.saturating_add(TIMER_HORIZON_MS) {
+            if self.far_ms.fetch_min(fire_at_ms, Ordering::AcqRel) > fire_at_ms {
+                self.wake.notify_one();
+            }
+        } else {
             let key = Key { fire_at_ms, run_id: cell.run_id, command };
             self.add(key, Some(cell.workflow_id.clone()));
         }
+    }
+
+    /// Something that is due was not taken in, or could not be fired: the next possible scan finds it.
+    fn scan_soon(&self) {
+        self.far_ms.store(i64::MIN, Ordering::Release);
     }
 
     fn add(&self, key: Key, workflow_id: Option<Arc<str>>) {
@@ -49,7 +68,16 @@ impl Timers {
         if near.len() < MAX_TIMERS_IN_MEMORY {
             near.entry(key).or_insert(workflow_id);
             self.wake.notify_one();
+        } else {
+            self.scan_soon();
         }
+    }
+
+    /// When the tables are to be scanned again: well before the first timer that is known to be far away.
+    fn next_scan_ms(&self, scanned_ms: i64) -> i64 {
+        let far_ms = self.far_ms.load(Ordering::Acquire).saturating_sub(TIMER_HORIZON_MS / 2);
+        let earliest_ms = scanned_ms.saturating_add(TIMER_SCAN_EVERY_MS);
+        far_ms.clamp(earliest_ms, scanned_ms.saturating_add(TIMER_SCAN_AT_LATEST_MS))
     }
 
     fn first_ms(&self) -> Option<i64> {
@@ -71,15 +99,20 @@ impl Timers {
 
 /// Fires timers until the engine stops.
 pub(crate) async fn fire_all(core: Arc<Core>) {
-    let mut next_scan_ms = i64::MIN;
+    let mut scanned_ms = None;
     loop {
+        if core.stop.is_cancelled() {
+            return;
+        }
         let now_ms = core.now_ms();
-        if now_ms >= next_scan_ms {
+        if scanned_ms.is_none_or(|scanned_ms| now_ms >= core.timers.next_scan_ms(scanned_ms)) {
             if let Err(error) = scan(&core, now_ms).await {
+                core.timers.scan_soon();
                 tracing::warn!(%error, "timers could not be scanned; they are again, later");
             }
-            next_scan_ms = core.now_ms().saturating_add(TIMER_SCAN_EVERY_MS);
+            scanned_ms = Some(now_ms);
         }
+        let next_scan_ms = core.timers.next_scan_ms(scanned_ms.unwrap_or(now_ms));
         let due = core.timers.take_due(core.now_ms());
         if !due.is_empty() {
             // One lot at a time: what is overdue after a long stop comes in at the pace of the log.
@@ -93,17 +126,21 @@ pub(crate) async fn fire_all(core: Arc<Core>) {
         let next_ms = core.timers.first_ms().unwrap_or(i64::MAX).min(next_scan_ms);
         let pause_ms = u64::try_from(next_ms.saturating_sub(core.now_ms())).unwrap_or(0);
         tokio::select! {
+            biased;
             () = core.seams.clock.sleep(Duration::from_millis(pause_ms)) => {}
             () = core.timers.wake.notified() => {}
             () = core.stop.cancelled() => return,
         }
-        if core.stop.is_cancelled() {
-            return;
-        }
     }
 }
 
+/// Brings in what is due soon, and notes when the first of the others is.
 async fn scan(core: &Arc<Core>, now_ms: i64) -> Result<(), Error> {
+    let far_ms = core.timers.far_ms.swap(i64::MAX, Ordering::AcqRel);
+    if core.drainer.oldest_ms().is_some() {
+        // What was set may not be in the tables yet: come back for it.
+        core.timers.far_ms.fetch_min(far_ms, Ordering::AcqRel);
+    }
     let until_ms = now_ms.saturating_add(TIMER_HORIZON_MS);
     let mut after = None;
     for _ in 0..MAX_TIMERS_IN_MEMORY / MAX_PAGE_ROWS {
@@ -112,10 +149,14 @@ async fn scan(core: &Arc<Core>, now_ms: i64) -> Result<(), Error> {
             let key = Key { fire_at_ms: row.fire_at_ms, run_id: row.run_id, command: row.command };
             core.timers.add(key, None);
         }
-        if page.len() < MAX_PAGE_ROWS {
+        let is_last = page.len() < MAX_PAGE_ROWS;
+        after = page.into_iter().next_back().or(after);
+        if is_last {
             break;
         }
-        after = page.into_iter().next_back();
+    }
+    if let Some(beyond) = core.tables.timers(i64::MAX, after.as_ref(), 1).await?.first() {
+        core.timers.far_ms.fetch_min(beyond.fire_at_ms, Ordering::AcqRel);
     }
     Ok(())
 }
@@ -143,6 +184,7 @@ async fn fire(core: &Arc<Core>, key: Key, workflow_id: Option<Arc<str>>) {
         Ok(())
         | Err(Error::Closed { .. } | Error::NotFound(_) | Error::Fenced | Error::ShuttingDown) => {}
         Err(error) => {
+            core.timers.scan_soon();
             tracing::warn!(run_id = %key.run_id, %error, "a timer could not be fired; the next scan finds it again");
         }
     }

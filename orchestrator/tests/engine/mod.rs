@@ -1,6 +1,8 @@
 //! The engine on a toy saga.
 
 mod bank;
+mod crash;
+mod messages;
 mod saga;
 mod transfer;
 mod world;

@@ -164,9 +164,28 @@ pub async fn negotiation(cx: &Cx, mut amount: i64) -> Result<i64, Failure> {
     }
 }
 
+/// A signal: a word.
+#[derive(Debug, Deserialize)]
+pub struct Word(String);
+
+impl Signal for Word {
+    const NAME: &'static str = "word";
+}
+
+/// Gathers some words, and lingers between them.
+pub async fn gather(cx: &Cx, count: usize) -> Result<Vec<String>, Failure> {
+    let mut words = Vec::new();
+    while words.len() < count {
+        words.push(cx.signal::<Word>().await?.0);
+        cx.sleep(Duration::from_millis(5)).await?;
+    }
+    Ok(words)
+}
+
 pub fn registry() -> Registry {
     Registry::new()
         .workflow("transfer", transfer)
         .workflow("later", later)
         .workflow("negotiation", negotiation)
+        .workflow("gather", gather)
 }

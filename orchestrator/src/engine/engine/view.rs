@@ -63,6 +63,11 @@ impl Engine {
         Ok(Description { row, pending })
     }
 
+    /// How many runs are in memory.
+    pub fn loaded_runs(&self) -> usize {
+        self.core.directory.len()
+    }
+
     /// Runs, newest first; those older than `before` only. Eventual: see [`ListPage::as_of_ms`].
     ///
     /// # Errors
