@@ -1,5 +1,6 @@
 //! svc-order among fakes, and people who call it.
 
+use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -195,6 +196,11 @@ pub fn append(order: &Order, state: OrderState) -> AppendOrderEventRequest {
         state: state.into(),
         ..AppendOrderEventRequest::default()
     }
+}
+
+/// What is waited for, which comes at once or never: a test that waits in vain fails instead of hanging.
+pub async fn soon<F: Future>(awaited: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(20), awaited).await.expect("never came")
 }
 
 /// Asserts that a call was refused so.

@@ -10,7 +10,7 @@ use souk_proto::order::v1::{
 };
 use tokio::sync::mpsc;
 
-use crate::shop::{Shop, new_id, wish};
+use crate::shop::{Shop, new_id, soon, wish};
 
 const TOPICS: &[&str] =
     &["order.created", "order.updated", "order.shipped", "order.delivered", "order.cancelled"];
@@ -30,7 +30,7 @@ async fn listen(shop: &Shop) -> mpsc::UnboundedReceiver<Event> {
 async fn next(events: &mut mpsc::UnboundedReceiver<Event>, count: usize) -> Vec<Event> {
     let mut found = Vec::new();
     while found.len() < count {
-        found.push(events.recv().await.unwrap());
+        found.push(soon(events.recv()).await.unwrap());
     }
     found.sort_by_key(|event| event.aggregate_version);
     found

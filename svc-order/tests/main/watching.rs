@@ -9,7 +9,7 @@ use souk_proto::workflow::v1::HistoryEventKind::{
 };
 use tonic::{Code, Streaming};
 
-use crate::shop::{Person, START_MS, Shop, append, config, new_id, refused};
+use crate::shop::{Person, START_MS, Shop, append, config, new_id, refused, soon};
 
 type Updates = Streaming<WatchOrderResponse>;
 
@@ -24,7 +24,7 @@ async fn titles(updates: &mut Updates, count: usize) -> (Vec<String>, String) {
     let mut titles = Vec::new();
     let mut token = String::new();
     for _ in 0..count {
-        let update = updates.message().await.unwrap().expect("the stream has ended");
+        let update = soon(updates.message()).await.unwrap().expect("the stream has ended");
         titles.push(update.progress.unwrap().title);
         token = update.resume_token;
     }
@@ -64,16 +64,16 @@ async fn steps_and_changes_arrive_as_they_happen_until_the_end() {
     shop.capture(&order.order_id);
     assert_eq!(titles(&mut updates, 1).await.0, ["Payment captured"]);
     delivered(&shop, &order).await;
-    let shipped = updates.message().await.unwrap().unwrap().progress.unwrap();
+    let shipped = soon(updates.message()).await.unwrap().unwrap().progress.unwrap();
     assert_eq!((shipped.title.as_str(), shipped.detail.as_str()), ("Order shipped", "Post AT1"));
     assert_eq!(titles(&mut updates, 1).await.0, ["Order delivered"]);
     workflows.close(&order.order_id);
-    let end = updates.message().await.unwrap().unwrap();
+    let end = soon(updates.message()).await.unwrap().unwrap();
     assert_eq!(end.progress.unwrap().kind(), ProgressKind::Finished);
-    assert!(updates.message().await.unwrap().is_none(), "the stream ends");
+    assert!(soon(updates.message()).await.unwrap().is_none(), "the stream ends");
     // Whoever comes back after the end gets nothing more.
     let mut after = watch(&shop, &mara, &order, &end.resume_token).await;
-    assert!(after.message().await.unwrap().is_none());
+    assert!(soon(after.message()).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -111,7 +111,7 @@ async fn whoever_comes_late_or_again_gets_each_thing_once_in_the_order_of_time()
         drop(updates);
         let mut updates = watch(&shop, &mara, &order, &token).await;
         assert_eq!(titles(&mut updates, whole.len() - cut).await.0, whole[cut..]);
-        assert!(updates.message().await.unwrap().is_none());
+        assert!(soon(updates.message()).await.unwrap().is_none());
     }
 }
 
@@ -126,7 +126,7 @@ async fn a_cancelled_order_is_followed_until_everything_is_given_back() {
     let order_id = order.order_id.clone();
     let cancel = CancelOrderRequest { request_id, order_id, reason: "no need".into() };
     shop.client().cancel_order(mara.says(cancel)).await.unwrap();
-    let cancelled = updates.message().await.unwrap().unwrap().progress.unwrap();
+    let cancelled = soon(updates.message()).await.unwrap().unwrap().progress.unwrap();
     assert_eq!(
         (cancelled.title.as_str(), cancelled.detail.as_str()),
         ("Order cancelled", "no need")
@@ -139,7 +139,7 @@ async fn a_cancelled_order_is_followed_until_everything_is_given_back() {
     assert_eq!(told, ["Returning payment", "Payment returned", "Stock released"]);
     workflows.close(&order.order_id);
     assert_eq!(titles(&mut updates, 1).await.0, ["All done"]);
-    assert!(updates.message().await.unwrap().is_none());
+    assert!(soon(updates.message()).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn a_run_that_does_not_end_keeps_nobody_waiting_for_ever() {
     let mut updates = watch(&shop, &mara, &order, "").await;
     let (told, _) = titles(&mut updates, 6).await;
     assert_eq!(told[5], "All done");
-    assert!(updates.message().await.unwrap().is_none());
+    assert!(soon(updates.message()).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -173,6 +173,6 @@ async fn a_drain_ends_watches_so_that_they_resume_elsewhere() {
     let mut updates = watch(&shop, &mara, &order, "").await;
     titles(&mut updates, 1).await;
     shop.platform.tasks.token().cancel();
-    let status = updates.message().await.unwrap_err();
+    let status = soon(updates.message()).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
 }
