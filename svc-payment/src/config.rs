@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where the payment provider answers.
+    /// Where the payment provider answers, for example `http://127.0.0.1:12111`. Has no default: the whole shop in
+    /// one process starts a sandbox provider of its own where none is named.
     pub provider_url: String,
     /// How long one call to the provider may take, in milliseconds; an answer that takes longer is
     /// treated as lost, and asked for again under the same key.
@@ -15,6 +16,6 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Config { provider_url: "http://127.0.0.1:12111".to_owned(), provider_timeout_ms: 3_000 }
+        Config { provider_url: String::new(), provider_timeout_ms: 3_000 }
     }
 }
