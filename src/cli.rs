@@ -54,19 +54,10 @@ enum Command {
     Workflow(workflow::Command),
     /// Says what is wrong with this machine, the configuration or a running shop.
     Doctor,
-    /// Measures, and checks the invariants afterwards.
-    #[command(subcommand)]
-    Bench(Bench),
     /// Prints a token for an operator, signed with the key in the data folder.
     Token(operator::TokenRequest),
     /// Runs the sandbox payment provider alone.
     SandboxProvider(provider::Flags),
-}
-
-#[derive(Subcommand)]
-enum Bench {
-    /// Orders through the edge: throughput and latency.
-    Orders(souk_bench::orders::Options),
 }
 
 impl Cli {
@@ -82,7 +73,6 @@ impl Cli {
             }
             Command::Workflow(command) => workflow::run(&config()?, command).await,
             Command::Doctor => doctor::run(config).await,
-            Command::Bench(Bench::Orders(options)) => souk_bench::orders::run(options).await,
             Command::Token(request) => operator::print_token(&config()?, request),
             Command::SandboxProvider(flags) => provider::run(flags).await,
         }

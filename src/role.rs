@@ -59,6 +59,21 @@ impl Role {
         }
     }
 
+    /// The role's gRPC service, as health checks name it; empty for the edge.
+    pub fn grpc_service(self) -> &'static str {
+        match self {
+            Self::User => "souk.user.v1.UserService",
+            Self::Catalog => "souk.catalog.v1.CatalogService",
+            Self::Cart => "souk.cart.v1.CartService",
+            Self::Order => "souk.order.v1.OrderService",
+            Self::Payment => "souk.payment.v1.PaymentService",
+            Self::Notify => "souk.notify.v1.NotificationService",
+            Self::Search => "souk.search.v1.SearchService",
+            Self::Workflow => "souk.workflow.v1.WorkflowService",
+            Self::Edge => "",
+        }
+    }
+
     /// Starts the role's store and background work, and returns its service; `None` for the edge, which is a port
     /// rather than a service.
     pub async fn start(self, platform: &Platform, config: &Config) -> Result<Option<Routes>> {
