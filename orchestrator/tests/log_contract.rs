@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use souk_orchestrator::engine::ids::{LogId, Slot};
 use souk_orchestrator::engine::log::sim::{Disk, Fault, Operation};
-use souk_orchestrator::engine::log::{Appended, Log, Written};
+use souk_orchestrator::engine::log::{Appended, Error, Log, Written};
 
 use crate::forms::{Embedded, Form, Open, Simulated};
 
@@ -128,8 +128,12 @@ async fn a_trim_forgets_for_good_and_only_what_it_may(mut form: impl Form) {
     open.log.trim(LOG, Slot(100)).await.unwrap();
     let expected: Vec<u64> = (200..300).collect();
     assert_eq!(slots_read(&*open.log, 200).await, expected);
-    assert_eq!(slots_read(&*open.log, 0).await, [0; 0]);
-    assert_eq!(open.log.append(LOG, Slot(0), "late".into()).await, Appended::Lost);
+    for gone in [0, 150, 199] {
+        let read = open.log.read(LOG, Slot(gone), ALL).await;
+        assert!(matches!(read, Err(Error::Damaged { .. })), "{gone}: {read:?}");
+        let late = open.log.append(LOG, Slot(gone), payload(gone, 0)).await;
+        assert_eq!(late, Appended::Lost, "{gone}");
+    }
     fill(&*open.log, 300..301).await;
     let open = form.kill(open);
     assert_eq!(slots_read(&*open.log, 200).await.len(), 101);

@@ -10,6 +10,9 @@ use bytes::Bytes;
 use souk_orchestrator::engine::ids::{LogId, Slot};
 use souk_orchestrator::engine::log::fjall::{FjallLog, StorageError, Store};
 use souk_orchestrator::engine::log::{Appended, Error, Log};
+use souk_orchestrator::engine::seams::Seams;
+use souk_orchestrator::engine::tables::fjall::FjallTables;
+use souk_orchestrator::engine::{Engine, Options, Registry, Resources};
 use tempfile::TempDir;
 
 use crate::forms::copy_folder;
@@ -62,7 +65,7 @@ async fn open_and_read(folder: &Path, size: usize) -> Result<u64, String> {
 }
 
 fn journal(folder: &Path) -> PathBuf {
-    folder.join("store/0.jnl")
+    folder.join("store/log/0.jnl")
 }
 
 /// How many bytes of a file are in use: those behind are the zeros that were allocated in advance.
@@ -188,7 +191,7 @@ async fn a_torn_end_is_cut_and_kept_aside() {
         let copy = copy_of(&folder);
         std::fs::write(journal(copy.path()), [valid.as_slice(), tail].concat()).unwrap();
         assert_eq!(open_and_read(copy.path(), SIZE).await, Ok(3));
-        let kept = copy.path().join(format!("cut-0-{}", valid.len()));
+        let kept = copy.path().join(format!("cut-log-0-{}", valid.len()));
         let written = tail.iter().rposition(|byte| *byte != 0).unwrap() + 1;
         assert_eq!(std::fs::read(kept).unwrap(), tail[..written]);
         let log = FjallLog::new(Arc::new(Store::open(copy.path()).unwrap()));
@@ -218,7 +221,7 @@ async fn a_flipped_bit_in_a_table_never_goes_unnoticed() {
     const SLOTS: u64 = 280;
     const SIZE: usize = 128 * 1024;
     let folder = folder_with(SLOTS, SIZE).await;
-    let tables = table_files(&folder.path().join("store/keyspaces"), 1 << 20);
+    let tables = table_files(&folder.path().join("store/log/keyspaces"), 1 << 20);
     assert!(!tables.is_empty(), "enough was written for a table");
     let mut refused = 0;
     for path in &tables {
@@ -262,7 +265,25 @@ async fn a_slot_that_goes_missing_is_damage_and_not_a_shorter_log() {
     assert_eq!(log.append(LOG, Slot(7), "behind a gap".into()).await, Appended::Applied);
     assert!(log.read(LOG, Slot(5), 1).await.unwrap().is_empty(), "never acknowledged: void");
     log.trim(LOG, Slot(5)).await.unwrap();
-    assert!(!matches!(log.read(LOG, Slot(0), 1).await, Err(Error::Damaged { .. })));
+    assert!(matches!(log.read(LOG, Slot(4), 1).await, Err(Error::Damaged { .. })));
+    assert!(log.read(LOG, Slot(5), 1).await.unwrap().is_empty());
+}
+
+/// Tables that have lost everything do not pass for those of a first start.
+#[tokio::test]
+async fn a_log_without_its_tables_is_refused() {
+    let folder = folder_with(3, 100).await;
+    let store = Arc::new(Store::open(folder.path()).unwrap());
+    let opened = Engine::open(
+        Options::default(),
+        Arc::new(FjallLog::new(store.clone())),
+        Arc::new(FjallTables::new(store)),
+        Seams::system(),
+        Registry::new(),
+        Resources::new(),
+    );
+    let Err(error) = opened.await else { panic!("opened without its tables") };
+    assert!(error.to_string().contains("restore the data folder"), "{error}");
 }
 
 /// A full disk refuses appends; those acknowledged before are all there when there is room again.

@@ -74,7 +74,8 @@ pub trait Log: Send + Sync + 'static {
     async fn append(&self, log: LogId, slot: Slot, bytes: Bytes) -> Appended;
 
     /// The contiguous slots from `from` on, in order, stopping at the first gap, or once about `limit_bytes` are
-    /// gathered (at least one slot, if there is one). An empty answer is the end of the log.
+    /// gathered (at least one slot, if there is one). An empty answer is the end of the log. To read what was trimmed
+    /// is [`Error::Damaged`]: whoever still wants it has lost what it was trimmed for.
     async fn read(&self, log: LogId, from: Slot, limit_bytes: usize)
     -> Result<Vec<Written>, Error>;
 

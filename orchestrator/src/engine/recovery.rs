@@ -34,7 +34,7 @@ pub(crate) async fn recover(
 ) -> Result<LogId, Error> {
     let cursor = match tables.cursor().await? {
         Some(cursor) => drain_old_log(log, tables, seams, writer, cursor).await?,
-        None => Cursor { log: LogId(FIRST_LOG.0 - 1), slot: Slot(0) },
+        None => begin_anew(log).await?,
     };
     let next = LogId(cursor.log.0 + 1);
     let begin = Cursor { log: next, slot: Slot(0) };
@@ -43,6 +43,18 @@ pub(crate) async fn recover(
     tables.sync().await?;
     log.trim(cursor.log, cursor.slot).await?;
     Ok(next)
+}
+
+/// Where tables begin that were never written; refused if a log was, for then they have lost everything.
+async fn begin_anew(log: &dyn Log) -> Result<Cursor, Error> {
+    if !log.read(FIRST_LOG, Slot(0), 1).await?.is_empty() {
+        return Err(Error::Damaged {
+            place: "the tables".into(),
+            what: "they are empty, but the log is not; restore the data folder from a backup"
+                .into(),
+        });
+    }
+    Ok(Cursor { log: LogId(FIRST_LOG.0 - 1), slot: Slot(0) })
 }
 
 /// Drains the old log up to its SEAL, which is set if there is none. Returns the place of the SEAL.

@@ -1,7 +1,7 @@
 //! The log on one machine: a keyspace of fjall, and a real sync before every acknowledgement.
 //!
-//! A slot is one record. fjall appends it to its journal, which the keyed tables share, and the sync that follows covers
-//! everything that was written to them before. See docs/ENGINE-STORAGE.md for what a start checks.
+//! A slot is one record, in a database that holds nothing else; see docs/ENGINE-STORAGE.md for why, and for what a
+//! start checks.
 
 mod acknowledged;
 mod check;
@@ -17,22 +17,24 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-pub(crate) use self::database::Keyspaces;
 pub use self::database::Store;
+pub(crate) use self::database::TablesDatabase;
 pub use self::error::StorageError;
 
 use self::acknowledged::Mark;
+use self::database::LogDatabase;
 use super::{Appended, Error, Log, Written};
 use crate::engine::ids::{LogId, Slot};
 
-/// Slots are forgotten by whole buckets of this many, so that a trim is one batch for many slots.
-const BUCKET_SLOTS: u64 = 64;
 /// Bound on the slots that one batch of a trim removes.
-const TRIM_BATCH_SLOTS: u64 = 64 * BUCKET_SLOTS;
+const TRIM_BATCH_SLOTS: u64 = 4096;
 /// A slot's key: log id and slot, big-endian, so that the order of keys is the order of slots.
 const SLOT_KEY_BYTES: usize = 16;
-/// Prefix in the `meta` keyspace of how far a log is trimmed; the log's id follows.
-const TRIMMED_PREFIX: &[u8] = b"trimmed/";
+
+const ACKNOWLEDGED_AND_MISSING: &str =
+    "it was acknowledged and is not there; restore the engine's folder from a backup";
+const TRIMMED_AND_WANTED: &str = "it was trimmed because the tables held it, and now they do not: their newest \
+    changes are lost; restore the engine's folder from a backup";
 
 /// The log form of a [`Store`].
 pub struct FjallLog {
@@ -68,21 +70,24 @@ impl FjallLog {
         if slot < extent.floor {
             return Ok(Appended::Lost);
         }
-        let keyspaces = &self.store.keyspaces;
+        let database = &self.store.log;
         if slot < extent.end {
             let held =
-                keyspaces.log.get(slot_key(log, slot)).map_err(|error| self.store.error(error))?;
+                database.slots.get(slot_key(log, slot)).map_err(|error| self.store.error(error))?;
             match held {
                 Some(held) if *held != *bytes => return Ok(Appended::Lost),
                 Some(_) => {
-                    self.store.sync()?;
+                    database
+                        .database
+                        .persist(PersistMode::SyncData)
+                        .map_err(|error| self.store.error(error))?;
                     return Ok(Appended::Applied);
                 }
                 None => {}
             }
         }
-        let mut batch = self.store.database.batch().durability(Some(PersistMode::SyncData));
-        batch.insert(&keyspaces.log, slot_key(log, slot), bytes);
+        let mut batch = database.database.batch().durability(Some(PersistMode::SyncData));
+        batch.insert(&database.slots, slot_key(log, slot), bytes);
         batch.commit().map_err(|error| self.store.error(error))?;
         logs.insert(log, Extent { end: extent.end.max(slot.next()), ..extent });
         self.acknowledge(log, slot);
@@ -92,7 +97,7 @@ impl FjallLog {
     /// Remembers that `slot` was acknowledged, if every earlier slot was.
     fn acknowledge(&self, log: LogId, slot: Slot) {
         let mut acknowledged = self.store.acknowledged.lock();
-        let log_keyspace = self.store.keyspaces.log.id();
+        let slots_keyspace = self.store.log.slots.id();
         let follows = acknowledged.newest().is_none_or(|mark| {
             (mark.log == log && mark.next == slot) || (mark.log < log && slot == Slot(0))
         });
@@ -100,7 +105,7 @@ impl FjallLog {
             return;
         }
         // The slot is durable whether this succeeds or not; a failure makes a later check for loss weaker, no more.
-        if let Err(error) = acknowledged.remember(Mark { log, next: slot.next(), log_keyspace }) {
+        if let Err(error) = acknowledged.remember(Mark { log, next: slot.next(), slots_keyspace }) {
             tracing::warn!(%error, "could not write down how far the log was acknowledged");
         }
     }
@@ -115,8 +120,8 @@ impl FjallLog {
         }
         let read = || -> ::fjall::Result<Extent> {
             Ok(Extent {
-                floor: log_floor(&self.store.keyspaces, log)?,
-                end: log_end(&self.store.keyspaces, log)?,
+                floor: log_floor(&self.store.log, log)?,
+                end: log_end(&self.store.log, log)?,
             })
         };
         let extent = read().map_err(|error| self.store.error(error))?;
@@ -135,7 +140,7 @@ impl FjallLog {
         let mut expected = from;
         let mut gathered = 0;
         let range = slot_key(log, from)..=slot_key(log, Slot(u64::MAX));
-        for entry in self.store.keyspaces.log.range(range) {
+        for entry in self.store.log.slots.range(range) {
             let (key, value) = entry.into_inner().map_err(|error| self.store.error(error))?;
             if *key != slot_key(log, expected) || (gathered >= limit_bytes && !slots.is_empty()) {
                 break;
@@ -147,17 +152,18 @@ impl FjallLog {
         Ok((slots, expected))
     }
 
-    fn trim_buckets(&self, log: LogId, before: Slot) -> Result<(), StorageError> {
+    fn trim_slots(&self, log: LogId, before: Slot) -> Result<(), StorageError> {
         let mut logs = self.logs.lock();
         let mut extent = self.extent(&mut logs, log)?;
-        let target = Slot(before.0.min(extent.end.0) / BUCKET_SLOTS * BUCKET_SLOTS);
+        let target = before.min(extent.end);
+        let LogDatabase { database, slots, trimmed } = &self.store.log;
         while extent.floor < target {
             let until = Slot(target.0.min(extent.floor.0 + TRIM_BATCH_SLOTS));
-            let mut batch = self.store.database.batch();
+            let mut batch = database.batch();
             for slot in extent.floor.0..until.0 {
-                batch.remove(&self.store.keyspaces.log, slot_key(log, Slot(slot)));
+                batch.remove(slots, slot_key(log, Slot(slot)));
             }
-            batch.insert(&self.store.keyspaces.meta, trimmed_key(log), until.0.to_be_bytes());
+            batch.insert(trimmed, log.0.to_be_bytes(), until.0.to_be_bytes());
             batch.commit().map_err(|error| self.store.error(error))?;
             extent.floor = until;
             logs.insert(log, extent);
@@ -181,27 +187,28 @@ impl Log for FjallLog {
     ) -> Result<Vec<Written>, Error> {
         // Taken first: what is acknowledged while the read goes on need not be in it.
         let mark = self.store.acknowledged.lock().newest();
-        let damaged = |slot, what: String| Error::Damaged { log, slot, what };
+        let damaged = |slot, what: &str| Error::Damaged { log, slot, what: what.to_owned() };
+        let floor = log_floor(&self.store.log, log)
+            .map_err(|error| Error::Store(self.store.error(error).to_string()))?;
+        if from < floor {
+            return Err(damaged(from, TRIMMED_AND_WANTED));
+        }
         let (slots, stopped_at) =
             self.read_slots(log, from, limit_bytes).map_err(|error| match error {
-                StorageError::Damaged { .. } => damaged(from, error.to_string()),
+                StorageError::Damaged { .. } => damaged(from, &error.to_string()),
                 error => Error::Store(error.to_string()),
             })?;
-        let floor = log_floor(&self.store.keyspaces, log)
-            .map_err(|error| Error::Store(self.store.error(error).to_string()))?;
         let gathered: usize = slots.iter().map(|written| written.bytes.len()).sum();
         let stopped_early = gathered < limit_bytes || slots.is_empty();
-        let acknowledged = mark.is_some_and(|mark| mark.log == log && stopped_at < mark.next);
-        if stopped_early && acknowledged && from >= floor {
-            let what =
-                "it was acknowledged and is not there; restore the engine's folder from a backup";
-            return Err(damaged(stopped_at, what.to_owned()));
+        let was_acknowledged = mark.is_some_and(|mark| mark.log == log && stopped_at < mark.next);
+        if stopped_early && was_acknowledged {
+            return Err(damaged(stopped_at, ACKNOWLEDGED_AND_MISSING));
         }
         Ok(slots)
     }
 
     async fn trim(&self, log: LogId, before: Slot) -> Result<(), Error> {
-        self.trim_buckets(log, before).map_err(|error| Error::Store(error.to_string()))
+        self.trim_slots(log, before).map_err(|error| Error::Store(error.to_string()))
     }
 }
 
@@ -219,31 +226,27 @@ fn decode_slot_key(key: [u8; SLOT_KEY_BYTES]) -> (LogId, Slot) {
     (LogId(high), Slot(low))
 }
 
-fn trimmed_key(log: LogId) -> Vec<u8> {
-    [TRIMMED_PREFIX, &log.0.to_be_bytes()].concat()
-}
-
 /// How far a log is trimmed.
-fn log_floor(keyspaces: &Keyspaces, log: LogId) -> ::fjall::Result<Slot> {
-    let value = keyspaces.meta.get(trimmed_key(log))?;
+fn log_floor(database: &LogDatabase, log: LogId) -> ::fjall::Result<Slot> {
+    let value = database.trimmed.get(log.0.to_be_bytes())?;
     let floor = value.and_then(|value| value.as_ref().try_into().ok().map(u64::from_be_bytes));
     Ok(Slot(floor.unwrap_or_default()))
 }
 
 /// The slot behind the newest one of a log, or behind those that were trimmed.
-fn log_end(keyspaces: &Keyspaces, log: LogId) -> ::fjall::Result<Slot> {
+fn log_end(database: &LogDatabase, log: LogId) -> ::fjall::Result<Slot> {
     let range = slot_key(log, Slot(0))..=slot_key(log, Slot(u64::MAX));
-    let newest = match keyspaces.log.range(range).next_back() {
+    let newest = match database.slots.range(range).next_back() {
         Some(entry) => decode_key(&entry.key()?).map(|(_, slot)| slot.next()),
         None => None,
     };
-    Ok(newest.unwrap_or_default().max(log_floor(keyspaces, log)?))
+    Ok(newest.unwrap_or_default().max(log_floor(database, log)?))
 }
 
 /// The first slot from `from` on that a log does not hold.
-fn first_gap(keyspaces: &Keyspaces, log: LogId, from: Slot) -> ::fjall::Result<Slot> {
+fn first_gap(database: &LogDatabase, log: LogId, from: Slot) -> ::fjall::Result<Slot> {
     let mut expected = from;
-    for entry in keyspaces.log.range(slot_key(log, from)..=slot_key(log, Slot(u64::MAX))) {
+    for entry in database.slots.range(slot_key(log, from)..=slot_key(log, Slot(u64::MAX))) {
         if *entry.key()? != slot_key(log, expected) {
             break;
         }
@@ -253,8 +256,8 @@ fn first_gap(keyspaces: &Keyspaces, log: LogId, from: Slot) -> ::fjall::Result<S
 }
 
 /// The highest log id that holds a slot.
-fn newest_log(keyspaces: &Keyspaces) -> ::fjall::Result<LogId> {
-    let newest = match keyspaces.log.last_key_value() {
+fn newest_log(database: &LogDatabase) -> ::fjall::Result<LogId> {
+    let newest = match database.slots.last_key_value() {
         Some(entry) => decode_key(&entry.key()?).map(|(log, _)| log),
         None => None,
     };

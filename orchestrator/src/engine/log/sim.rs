@@ -22,12 +22,16 @@
 //! # }
 //! ```
 
+mod content;
 mod disk;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub(crate) use self::disk::Write;
+pub(crate) use self::disk::TABLES;
+
+use self::content::LogWrite;
+use self::disk::LOG;
 pub use self::disk::{Disk, Fault, Operation, Unsynced};
 
 use super::{Appended, Error, Log, Written};
@@ -52,19 +56,20 @@ impl Log for SimLog {
         match &fault {
             Some(Fault::UnknownNotApplied) => return Appended::Unknown("injected".to_owned()),
             Some(Fault::Fenced(other)) => {
-                let other = Write::Slot { log, slot, bytes: other.clone() };
-                if self.disk.write(other, None).await.is_ok() {
-                    let _ = self.disk.sync(None).await;
+                let other = LogWrite::Slot { log, slot, bytes: other.clone() };
+                if self.disk.write(LOG, other, None).await.is_ok() {
+                    let _ = self.disk.sync(LOG, None).await;
                 }
             }
             _ => {}
         }
-        if let Some(answer) = self.disk.look(|content| content.held(log, slot, &bytes)) {
+        if let Some(answer) = self.disk.look(LOG, |content| content.held(log, slot, &bytes)) {
             return answer;
         }
-        let written = self.disk.write(Write::Slot { log, slot, bytes }, fault.as_ref()).await;
+        let written =
+            self.disk.write(LOG, LogWrite::Slot { log, slot, bytes }, fault.as_ref()).await;
         let outcome = match written {
-            Ok(()) => self.disk.sync(fault.as_ref()).await,
+            Ok(()) => self.disk.sync(LOG, fault.as_ref()).await,
             Err(refusal) => Err(refusal),
         };
         match (outcome, fault) {
@@ -81,12 +86,12 @@ impl Log for SimLog {
         limit_bytes: usize,
     ) -> Result<Vec<Written>, Error> {
         self.disk.alive().await;
-        Ok(self.disk.look(|content| content.read(log, from, limit_bytes)))
+        self.disk.look(LOG, |content| content.read(log, from, limit_bytes))
     }
 
     async fn trim(&self, log: LogId, before: Slot) -> Result<(), Error> {
         let fault = self.disk.begin(Operation::Trim).await;
-        let trimmed = self.disk.write(Write::Trim { log, before }, fault.as_ref()).await;
+        let trimmed = self.disk.write(LOG, LogWrite::Trim { log, before }, fault.as_ref()).await;
         trimmed.map_err(|refusal| Error::Store(refusal.to_string()))
     }
 }

@@ -1,4 +1,4 @@
-//! The tables on one machine: keyspaces of the same fjall store that the log is in.
+//! The tables on one machine: a fjall database beside the log's.
 //!
 //! An open run is a row in `open` and its chunks in `history`. A closed run is a record in `closed`, written once. A run that
 //! closes before it was ever drained is just that record, its history within, and two index entries.
@@ -11,10 +11,10 @@ mod values;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use ::fjall::Readable;
+use ::fjall::{PersistMode, Readable};
 use async_trait::async_trait;
 
-use self::values::{ClosedRun, unpack};
+use self::values::{ClosedRun, decode};
 use super::{DrainStep, Error, ListFilter, Tables};
 use crate::engine::ids::RunId;
 use crate::engine::log::fjall::{StorageError, Store};
@@ -42,10 +42,10 @@ impl FjallTables {
     ///
     /// `open` is read first: a run that closes meanwhile is then found in `closed`.
     fn stored(&self, run_id: RunId) -> Result<(Option<RunRow>, Option<HistoryChunk>), Error> {
-        let keyspaces = &self.store.keyspaces;
+        let keyspaces = &self.store.tables;
         let open = keyspaces.open.get(run_id.as_bytes()).map_err(|error| self.failed(error))?;
         if let Some(value) = open {
-            let row = unpack(&value).map_err(|what| damaged(&format!("open/{run_id}"), &what))?;
+            let row = decode(&value).map_err(|what| damaged(&format!("open/{run_id}"), &what))?;
             return Ok((Some(row), None));
         }
         match self.closed(run_id)? {
@@ -55,21 +55,17 @@ impl FjallTables {
     }
 
     fn closed(&self, run_id: RunId) -> Result<Option<ClosedRun>, Error> {
-        let value = self
-            .store
-            .keyspaces
-            .closed
-            .get(run_id.as_bytes())
-            .map_err(|error| self.failed(error))?;
+        let value =
+            self.store.tables.closed.get(run_id.as_bytes()).map_err(|error| self.failed(error))?;
         value
-            .map(|value| unpack(&value).map_err(|what| damaged(&format!("closed/{run_id}"), &what)))
+            .map(|value| decode(&value).map_err(|what| damaged(&format!("closed/{run_id}"), &what)))
             .transpose()
     }
 
     /// The first event of the chunk that holds `from_sequence`, or of the next one.
     fn first_chunk(&self, run_id: RunId, from_sequence: u64) -> Result<u64, Error> {
         let range = keys::history(run_id, 0)..=keys::history(run_id, from_sequence);
-        match self.store.keyspaces.history.range(range).next_back() {
+        match self.store.tables.history.range(range).next_back() {
             Some(entry) => {
                 let value = entry.value().map_err(|error| self.failed(error))?;
                 let chunk = decode_chunk(run_id, &value)?;
@@ -85,11 +81,11 @@ impl FjallTables {
 impl Tables for FjallTables {
     async fn cursor(&self) -> Result<Option<Cursor>, Error> {
         let value =
-            self.store.keyspaces.meta.get(keys::CURSOR).map_err(|error| self.failed(error))?;
+            self.store.tables.cursor.get(keys::CURSOR).map_err(|error| self.failed(error))?;
         value
             .map(|value| {
                 keys::decode_cursor(&value)
-                    .ok_or_else(|| damaged("meta/cursor", "it has the wrong length"))
+                    .ok_or_else(|| damaged("cursor", "it has the wrong length"))
             })
             .transpose()
     }
@@ -99,16 +95,16 @@ impl Tables for FjallTables {
     }
 
     async fn sync(&self) -> Result<(), Error> {
-        self.store.sync().map_err(|error| Error::Store(error.to_string()))
+        self.store
+            .tables
+            .database
+            .persist(PersistMode::SyncData)
+            .map_err(|error| self.failed(error))
     }
 
     async fn run_by_workflow_id(&self, workflow_id: &str) -> Result<Option<RunRow>, Error> {
-        let value = self
-            .store
-            .keyspaces
-            .workflow_ids
-            .get(workflow_id)
-            .map_err(|error| self.failed(error))?;
+        let value =
+            self.store.tables.workflow_ids.get(workflow_id).map_err(|error| self.failed(error))?;
         let Some(value) = value else { return Ok(None) };
         let run_id = RunId::from_slice(&value).ok_or_else(|| {
             damaged(&format!("workflow_ids/{workflow_id}"), "it does not hold a run id")
@@ -134,7 +130,7 @@ impl Tables for FjallTables {
         let range = keys::history(run_id, first)..=keys::history(run_id, u64::MAX);
         let mut chunks = Vec::new();
         let mut gathered = 0;
-        for entry in self.store.keyspaces.history.range(range) {
+        for entry in self.store.tables.history.range(range) {
             let value = entry.value().map_err(|error| self.failed(error))?;
             let chunk = decode_chunk(run_id, &value)?;
             gathered += chunk.bytes.len();
@@ -158,7 +154,7 @@ impl Tables for FjallTables {
             return Ok(Vec::new());
         }
         let range = (start.map_or(Bound::Unbounded, Bound::Excluded), Bound::Included(last));
-        let entries = self.store.keyspaces.timers.range(range);
+        let entries = self.store.tables.timers.range(range);
         entries
             .take(limit)
             .map(|entry| {
@@ -175,8 +171,8 @@ impl Tables for FjallTables {
         after: Option<RunId>,
         limit: usize,
     ) -> Result<Vec<RunRow>, Error> {
-        let snapshot = self.store.database.snapshot();
-        let keyspaces = &self.store.keyspaces;
+        let snapshot = self.store.tables.database.snapshot();
+        let keyspaces = &self.store.tables;
         let keyspace = if only_active { &keyspaces.active } else { &keyspaces.open };
         let start = after.map_or(Bound::Unbounded, |after| Bound::Excluded(*after.as_bytes()));
         let entries = snapshot.range(keyspace, (start, Bound::Unbounded));
@@ -188,7 +184,7 @@ impl Tables for FjallTables {
             rows.push(if only_active {
                 list::read_row(self, &snapshot, run_id)?
             } else {
-                unpack(&value).map_err(|what| damaged(&format!("open/{run_id}"), &what))?
+                decode(&value).map_err(|what| damaged(&format!("open/{run_id}"), &what))?
             });
         }
         Ok(rows)
@@ -209,5 +205,5 @@ fn damaged(place: &str, what: &str) -> Error {
 }
 
 fn decode_chunk(run_id: RunId, value: &[u8]) -> Result<HistoryChunk, Error> {
-    unpack(value).map_err(|what| damaged(&format!("history/{run_id}"), &what))
+    decode(value).map_err(|what| damaged(&format!("history/{run_id}"), &what))
 }

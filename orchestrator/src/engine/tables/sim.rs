@@ -8,7 +8,7 @@ pub(crate) use self::content::TableContent;
 
 use super::{DrainStep, Error, ListFilter, Tables};
 use crate::engine::ids::RunId;
-use crate::engine::log::sim::{Disk, Fault, Operation, Write};
+use crate::engine::log::sim::{Disk, Fault, Operation, TABLES};
 use crate::engine::row::{Cursor, HistoryChunk, RunRow, TimerRow};
 
 /// The tables form of a [`Disk`].
@@ -24,7 +24,7 @@ impl SimTables {
 
     async fn look<T>(&self, read: impl FnOnce(&TableContent) -> T) -> T {
         self.disk.alive().await;
-        self.disk.look(|content| read(&content.tables))
+        self.disk.look(TABLES, read)
     }
 }
 
@@ -36,7 +36,7 @@ impl Tables for SimTables {
 
     async fn apply(&self, step: DrainStep) -> Result<(), Error> {
         let fault = self.disk.begin(Operation::Apply).await;
-        let written = self.disk.write(Write::Step(step), fault.as_ref()).await;
+        let written = self.disk.write(TABLES, step, fault.as_ref()).await;
         if fault == Some(Fault::CrashAfter) {
             self.disk.die().await;
         }
@@ -48,7 +48,7 @@ impl Tables for SimTables {
         if fault == Some(Fault::CrashDuring) {
             self.disk.die().await;
         }
-        let synced = self.disk.sync(fault.as_ref()).await;
+        let synced = self.disk.sync(TABLES, fault.as_ref()).await;
         synced.map_err(|refusal| Error::Store(refusal.to_string()))
     }
 

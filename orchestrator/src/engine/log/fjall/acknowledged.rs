@@ -30,8 +30,8 @@ pub(super) struct Mark {
     pub(super) log: LogId,
     /// Its slot after the last acknowledged one.
     pub(super) next: Slot,
-    /// The database's internal id of the log keyspace, which its journals use.
-    pub(super) log_keyspace: u64,
+    /// The database's internal id of the keyspace of the slots, which its journals use.
+    pub(super) slots_keyspace: u64,
 }
 
 /// The open file.
@@ -86,7 +86,7 @@ fn encode(mark: Mark) -> [u8; CELL_BYTES] {
     cell[..8].copy_from_slice(MAGIC);
     cell[8..16].copy_from_slice(&mark.log.0.to_le_bytes());
     cell[16..24].copy_from_slice(&mark.next.0.to_le_bytes());
-    cell[24..CHECKSUM_AT].copy_from_slice(&mark.log_keyspace.to_le_bytes());
+    cell[24..CHECKSUM_AT].copy_from_slice(&mark.slots_keyspace.to_le_bytes());
     let checksum = crc32fast::hash(&cell[..CHECKSUM_AT]);
     cell[CHECKSUM_AT..].copy_from_slice(&checksum.to_le_bytes());
     cell
@@ -99,6 +99,7 @@ fn read_cell(file: &File, offset: u64) -> Option<Mark> {
     let number = |from: usize| -> Option<u64> {
         Some(u64::from_le_bytes(cell[from..from + 8].try_into().ok()?))
     };
-    let mark = Mark { log: LogId(number(8)?), next: Slot(number(16)?), log_keyspace: number(24)? };
+    let mark =
+        Mark { log: LogId(number(8)?), next: Slot(number(16)?), slots_keyspace: number(24)? };
     (encode(mark) == cell).then_some(mark)
 }

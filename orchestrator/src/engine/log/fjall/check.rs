@@ -8,60 +8,78 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::acknowledged::{self, Mark};
-use super::database::Keyspaces;
+use super::database::LogDatabase;
 use super::error::{StorageError, restore};
 use super::journal::{self, Break, Scan};
 use super::{first_gap, log_end, log_floor, newest_log};
 use crate::engine::ids::{LogId, Slot};
 
-/// Looks for damage that fjall would cut away; cuts a torn end itself, and returns where it has copied it to.
-pub(super) fn before_opening(
+/// Looks in the log's journals for damage that fjall would cut away; cuts a torn end itself, and returns where it has copied
+/// it to. Without a mark nothing was ever acknowledged, or a loss was accepted: the rest is up to fjall.
+pub(super) fn log_before_opening(
     folder: &Path,
-    store: &Path,
-    mark: Mark,
+    database: &Path,
+    mark: Option<Mark>,
 ) -> Result<Option<PathBuf>, StorageError> {
-    let scans: Vec<Scan> = journal::list(store)
-        .and_then(|paths| paths.iter().map(|path| journal::scan(path, mark.log_keyspace)).collect())
-        .map_err(|source| StorageError::io("read the journals of", store, source))?;
+    let Some(mark) = mark else { return Ok(None) };
+    let scans = scan_all(database, Some(mark.slots_keyspace))?;
     let newest = scans.iter().filter_map(|scan| scan.newest).max();
+    let is_short = newest.is_some_and(|(log, slot)| (log, slot.next()) < (mark.log, mark.next));
+    cut_torn_end(folder, &scans, is_short, |scan, broken| {
+        let readable = newest.map_or_else(
+            || "no slot".to_owned(),
+            |(log, slot)| format!("slot {} of log {}", slot.0, log.0),
+        );
+        let (log, next) = (mark.log.0, mark.next.0);
+        format!(
+            "{}: {readable} is the last that can be read, slots before {next} of log {log} were acknowledged",
+            describe(scan, broken)
+        )
+    })
+}
+
+/// The same for the tables' journals. What a cut takes from them is in the log still, and drained again; if it is not, because
+/// something older was damaged, reading the log says so.
+pub(super) fn tables_before_opening(folder: &Path, database: &Path) -> Result<(), StorageError> {
+    let scans = scan_all(database, None)?;
+    cut_torn_end(folder, &scans, false, describe)?;
+    Ok(())
+}
+
+fn scan_all(database: &Path, slots_keyspace: Option<u64>) -> Result<Vec<Scan>, StorageError> {
+    journal::list(database)
+        .and_then(|paths| paths.iter().map(|path| journal::scan(path, slots_keyspace)).collect())
+        .map_err(|source| StorageError::io("read the journals of", database, source))
+}
+
+fn cut_torn_end(
+    folder: &Path,
+    scans: &[Scan],
+    active_is_short: bool,
+    describe: impl Fn(&Scan, &Break) -> String,
+) -> Result<Option<PathBuf>, StorageError> {
+    let damaged = |scan: &Scan, broken: &Break| StorageError::Damaged {
+        damage: describe(scan, broken),
+        remedy: restore(folder),
+    };
     let Some((active, sealed)) = scans.split_last() else { return Ok(None) };
-    if let Some((scan, broken)) =
-        sealed.iter().find_map(|scan| scan.broken.as_ref().map(|broken| (scan, broken)))
-    {
-        return Err(damaged_journal(folder, scan, broken, newest, mark));
+    for scan in sealed {
+        if let Some(broken) = &scan.broken {
+            return Err(damaged(scan, broken));
+        }
     }
     let Some(broken) = &active.broken else { return Ok(None) };
-    if newest.is_some_and(|(log, slot)| (log, slot.next()) < (mark.log, mark.next)) {
-        return Err(damaged_journal(folder, active, broken, newest, mark));
+    if active_is_short {
+        return Err(damaged(active, broken));
     }
     cut(folder, &active.path, broken.offset)
         .map(Some)
         .map_err(|source| StorageError::io("cut the torn end of", &active.path, source))
 }
 
-fn damaged_journal(
-    folder: &Path,
-    scan: &Scan,
-    broken: &Break,
-    newest: Option<(LogId, Slot)>,
-    mark: Mark,
-) -> StorageError {
-    let readable = newest.map_or_else(
-        || "no slot".to_owned(),
-        |(log, slot)| format!("slot {} of log {}", slot.0, log.0),
-    );
-    StorageError::Damaged {
-        damage: format!(
-            "the journal {} is damaged at byte {} ({}): {readable} is the last that can be read, \
-             slots before {} of log {} were acknowledged",
-            scan.path.display(),
-            broken.offset,
-            broken.cause,
-            mark.next.0,
-            mark.log.0,
-        ),
-        remedy: restore(folder),
-    }
+fn describe(scan: &Scan, broken: &Break) -> String {
+    let (path, offset) = (scan.path.display(), broken.offset);
+    format!("the journal {path} is damaged at byte {offset} ({})", broken.cause)
 }
 
 /// Ends the journal at `offset`, after copying what lies behind to the engine's folder.
@@ -71,7 +89,9 @@ fn cut(folder: &Path, path: &Path, offset: u64) -> io::Result<PathBuf> {
     let tail = bytes.get(from..).unwrap_or_default();
     let written = tail.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("journal");
-    let copy = folder.join(format!("cut-{stem}-{offset}"));
+    let database = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+    let database = database.unwrap_or("store");
+    let copy = folder.join(format!("cut-{database}-{stem}-{offset}"));
     std::fs::write(&copy, &tail[..written])?;
     tracing::warn!(
         journal = %path.display(),
@@ -87,27 +107,27 @@ fn cut(folder: &Path, path: &Path, offset: u64) -> io::Result<PathBuf> {
 }
 
 /// Holds the opened log against what was acknowledged, and returns how far it is whole.
-pub(super) fn after_opening(
+pub(super) fn log_after_opening(
     folder: &Path,
-    keyspaces: &Keyspaces,
+    database: &LogDatabase,
     mark: Option<Mark>,
     cut: Option<&Path>,
 ) -> Result<Mark, StorageError> {
     let read = || -> fjall::Result<Result<Mark, Loss>> {
-        let log_keyspace = keyspaces.log.id();
+        let slots_keyspace = database.slots.id();
         let (log, acknowledged) = match mark {
             Some(mark) => (mark.log, mark.next),
             None => {
-                let log = newest_log(keyspaces)?;
-                (log, log_floor(keyspaces, log)?)
+                let log = newest_log(database)?;
+                (log, log_floor(database, log)?)
             }
         };
-        let end = log_end(keyspaces, log)?;
+        let end = log_end(database, log)?;
         if end < acknowledged {
             return Ok(Err(Loss { log, end, acknowledged }));
         }
-        let next = first_gap(keyspaces, log, acknowledged)?;
-        Ok(Ok(Mark { log, next, log_keyspace }))
+        let next = first_gap(database, log, acknowledged)?;
+        Ok(Ok(Mark { log, next, slots_keyspace }))
     };
     let found = read().map_err(|source| StorageError::fjall(folder, source))?;
     found.map_err(|loss| lost_slots(folder, &loss, cut))

@@ -1,8 +1,11 @@
-//! Opens the one fjall folder that the log and the keyed tables share, and refuses a damaged one.
+//! Opens the engine's folder, in which the log and the keyed tables are a fjall database each, and refuses a damaged one.
 //!
-//! Layout of the engine's folder: `lock` (held while open), `acknowledged` (see [`super::acknowledged`]), `store/` (fjall's
-//! own files) and, after a write was torn by a power failure, `cut-…` copies of the bytes that were cut off. A new store
+//! Layout: `lock` (held while open), `acknowledged` (see [`super::acknowledged`]), `store/log/` and `store/tables/` (fjall's own
+//! files) and, after a write was torn by a power failure, `cut-…` copies of the bytes that were cut off. A new store
 //! is built beside and renamed, so that a process killed during its very first start leaves nothing half made.
+//!
+//! Two databases, because fjall has one journal and one lock for it per database: draining would hold up appends, and
+//! every sync of an append would write out what was drained meanwhile.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -19,17 +22,21 @@ use super::error::StorageError;
 const LOCK_FILE: &str = "lock";
 const STORE_FOLDER: &str = "store";
 const CREATING_FOLDER: &str = "store.creating";
+const LOG_FOLDER: &str = "log";
+const TABLES_FOLDER: &str = "tables";
 
 /// How often the lock is tried: a process that is just ending, or a child that was just forked, holds it for a moment.
 const LOCK_TRIES: u32 = 5;
 /// Pause between two tries.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
-/// Bound on the journals that are kept until what they hold is written to tables; also bounds the replay at a start.
-const JOURNAL_LIMIT_BYTES: u64 = 256 * 1024 * 1024;
-/// Memory for blocks read back from disk.
-const CACHE_BYTES: u64 = 64 * 1024 * 1024;
-/// Threads that write memtables out and compact.
+/// Bound on the journals of a database, kept until what they hold is written to tables; also bounds the replay at a start.
+const JOURNAL_LIMIT_BYTES: u64 = 128 * 1024 * 1024;
+/// Memory for blocks read back from disk: of the log, which is hardly ever read back …
+const LOG_CACHE_BYTES: u64 = 8 * 1024 * 1024;
+/// … and of the tables.
+const TABLES_CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// Threads per database that write memtables out and compact.
 const WORKER_THREADS: usize = 2;
 /// How much of a keyspace is gathered in memory before it is written out: of those that take whole slots and histories …
 const LARGE_MEMTABLE_BYTES: u64 = 32 * 1024 * 1024;
@@ -39,27 +46,35 @@ const SMALL_MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
 /// The engine's folder, open; its log and its tables are [`super::FjallLog`] and
 /// [`crate::engine::tables::fjall::FjallTables`].
 pub struct Store {
-    pub(crate) database: Database,
-    pub(crate) keyspaces: Keyspaces,
+    pub(super) log: LogDatabase,
+    pub(crate) tables: TablesDatabase,
     pub(super) acknowledged: Mutex<Acknowledged>,
     folder: PathBuf,
     /// Held, not read: dropping it lets another process in.
     _lock: File,
 }
 
-/// The keyspaces of the store, each one ordered map.
-pub(crate) struct Keyspaces {
+/// The log's database.
+pub(super) struct LogDatabase {
+    pub(super) database: Database,
     /// (log id, slot) → the slot's bytes.
-    pub(crate) log: Keyspace,
-    /// Single values: the drain's cursor, how far each log is trimmed.
-    pub(crate) meta: Keyspace,
+    pub(super) slots: Keyspace,
+    /// Log id → the first slot that is not trimmed.
+    pub(super) trimmed: Keyspace,
+}
+
+/// The tables' database. Each keyspace is one ordered map.
+pub(crate) struct TablesDatabase {
+    pub(crate) database: Database,
+    /// The drain's cursor.
+    pub(crate) cursor: Keyspace,
     /// Run id → the row of a run that is open.
     pub(crate) open: Keyspace,
     /// Run id → the row of a run that is closed, and its history if that is short.
     pub(crate) closed: Keyspace,
     /// (run id, first sequence number) → a chunk of history.
     pub(crate) history: Keyspace,
-    /// (workflow id, run id) → nothing.
+    /// Workflow id → the id of its newest run.
     pub(crate) workflow_ids: Keyspace,
     /// (type, state, run id) → nothing.
     pub(crate) listing: Keyspace,
@@ -69,25 +84,44 @@ pub(crate) struct Keyspaces {
     pub(crate) timers: Keyspace,
 }
 
-impl Keyspaces {
-    fn open(database: &Database) -> fjall::Result<Self> {
-        let keyspace = |name, memtable_bytes| {
-            database.keyspace(name, || {
-                KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes)
-            })
-        };
+impl LogDatabase {
+    fn open(store: &Path) -> fjall::Result<Self> {
+        let database = open_database(&store.join(LOG_FOLDER), LOG_CACHE_BYTES)?;
         Ok(Self {
-            log: keyspace("log", LARGE_MEMTABLE_BYTES)?,
-            meta: keyspace("meta", SMALL_MEMTABLE_BYTES)?,
-            open: keyspace("open", LARGE_MEMTABLE_BYTES)?,
-            closed: keyspace("closed", LARGE_MEMTABLE_BYTES)?,
-            history: keyspace("history", LARGE_MEMTABLE_BYTES)?,
-            workflow_ids: keyspace("workflow_ids", SMALL_MEMTABLE_BYTES)?,
-            listing: keyspace("listing", SMALL_MEMTABLE_BYTES)?,
-            active: keyspace("active", SMALL_MEMTABLE_BYTES)?,
-            timers: keyspace("timers", SMALL_MEMTABLE_BYTES)?,
+            slots: keyspace(&database, "slots", LARGE_MEMTABLE_BYTES)?,
+            trimmed: keyspace(&database, "trimmed", SMALL_MEMTABLE_BYTES)?,
+            database,
         })
     }
+}
+
+impl TablesDatabase {
+    fn open(store: &Path) -> fjall::Result<Self> {
+        let database = open_database(&store.join(TABLES_FOLDER), TABLES_CACHE_BYTES)?;
+        Ok(Self {
+            cursor: keyspace(&database, "cursor", SMALL_MEMTABLE_BYTES)?,
+            open: keyspace(&database, "open", LARGE_MEMTABLE_BYTES)?,
+            closed: keyspace(&database, "closed", LARGE_MEMTABLE_BYTES)?,
+            history: keyspace(&database, "history", LARGE_MEMTABLE_BYTES)?,
+            workflow_ids: keyspace(&database, "workflow_ids", SMALL_MEMTABLE_BYTES)?,
+            listing: keyspace(&database, "listing", SMALL_MEMTABLE_BYTES)?,
+            active: keyspace(&database, "active", SMALL_MEMTABLE_BYTES)?,
+            timers: keyspace(&database, "timers", SMALL_MEMTABLE_BYTES)?,
+            database,
+        })
+    }
+}
+
+fn open_database(folder: &Path, cache_bytes: u64) -> fjall::Result<Database> {
+    Database::builder(folder)
+        .cache_size(cache_bytes)
+        .max_journaling_size(JOURNAL_LIMIT_BYTES)
+        .worker_threads(WORKER_THREADS)
+        .open()
+}
+
+fn keyspace(database: &Database, name: &str, memtable_bytes: u64) -> fjall::Result<Keyspace> {
+    database.keyspace(name, || KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes))
 }
 
 impl Store {
@@ -109,28 +143,23 @@ impl Store {
         }
         let mut acknowledged = Acknowledged::open(folder)
             .map_err(|source| StorageError::io("open", &acknowledged::path(folder), source))?;
-        let cut = match acknowledged.newest() {
-            Some(mark) => check::before_opening(folder, &store, mark)?,
-            None => None,
-        };
-        let (database, keyspaces) =
-            open_database(&store).map_err(|source| StorageError::fjall(folder, source))?;
-        let mark = check::after_opening(folder, &keyspaces, acknowledged.newest(), cut.as_deref())?;
+        let cut =
+            check::log_before_opening(folder, &store.join(LOG_FOLDER), acknowledged.newest())?;
+        check::tables_before_opening(folder, &store.join(TABLES_FOLDER))?;
+        let fjall = |source| StorageError::fjall(folder, source);
+        let log = LogDatabase::open(&store).map_err(fjall)?;
+        let tables = TablesDatabase::open(&store).map_err(fjall)?;
+        let mark = check::log_after_opening(folder, &log, acknowledged.newest(), cut.as_deref())?;
         acknowledged
             .remember(mark)
             .map_err(|source| StorageError::io("write", &acknowledged::path(folder), source))?;
         Ok(Self {
-            database,
-            keyspaces,
+            log,
+            tables,
             acknowledged: acknowledged.into(),
             folder: folder.to_path_buf(),
             _lock: lock,
         })
-    }
-
-    /// Makes everything written so far durable.
-    pub(crate) fn sync(&self) -> Result<(), StorageError> {
-        self.database.persist(PersistMode::SyncData).map_err(|source| self.error(source))
     }
 
     /// Names the folder in a database error.
@@ -165,16 +194,6 @@ fn lock(folder: &Path) -> Result<File, StorageError> {
     }
 }
 
-fn open_database(store: &Path) -> fjall::Result<(Database, Keyspaces)> {
-    let database = Database::builder(store)
-        .cache_size(CACHE_BYTES)
-        .max_journaling_size(JOURNAL_LIMIT_BYTES)
-        .worker_threads(WORKER_THREADS)
-        .open()?;
-    let keyspaces = Keyspaces::open(&database)?;
-    Ok((database, keyspaces))
-}
-
 fn create(folder: &Path) -> Result<(), StorageError> {
     let creating = folder.join(CREATING_FOLDER);
     match std::fs::remove_dir_all(&creating) {
@@ -182,12 +201,19 @@ fn create(folder: &Path) -> Result<(), StorageError> {
         Err(source) if source.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(StorageError::io("remove", &creating, source)),
     }
-    open_database(&creating)
-        .and_then(|(database, _)| database.persist(PersistMode::SyncAll))
-        .map_err(|source| StorageError::fjall(folder, source))?;
+    let build = || -> fjall::Result<()> {
+        LogDatabase::open(&creating)?.database.persist(PersistMode::SyncAll)?;
+        TablesDatabase::open(&creating)?.database.persist(PersistMode::SyncAll)
+    };
+    build().map_err(|source| StorageError::fjall(folder, source))?;
+    sync_folder(&creating)?;
     let store = folder.join(STORE_FOLDER);
     std::fs::rename(&creating, &store)
         .map_err(|source| StorageError::io("rename", &creating, source))?;
+    sync_folder(folder)
+}
+
+fn sync_folder(folder: &Path) -> Result<(), StorageError> {
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(|source| StorageError::io("sync", folder, source))

@@ -73,11 +73,11 @@ pub(super) fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Reads one journal, looking for slots of the keyspace whose internal id is `log_keyspace`.
+/// Reads one journal, looking for slots in the keyspace whose internal id is `slots_keyspace`.
 ///
 /// # Errors
 /// When the file cannot be read (damage is not an error here, it is reported in the scan).
-pub(super) fn scan(path: &Path, log_keyspace: u64) -> io::Result<Scan> {
+pub(super) fn scan(path: &Path, slots_keyspace: Option<u64>) -> io::Result<Scan> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();
     let mut source =
@@ -85,7 +85,7 @@ pub(super) fn scan(path: &Path, log_keyspace: u64) -> io::Result<Scan> {
     let mut scan = Scan { path: path.to_path_buf(), newest: None, broken: None };
     loop {
         let offset = source.position;
-        match read_batch(&mut source, log_keyspace) {
+        match read_batch(&mut source, slots_keyspace) {
             Ok(Some(newest)) => scan.newest = scan.newest.max(newest),
             Ok(None) => return Ok(scan),
             Err(Stop::Io(error)) => return Err(error),
@@ -167,7 +167,7 @@ impl Source {
 /// Reads one batch: `None` at the clean end, else the newest log slot that it inserts, if any.
 fn read_batch(
     source: &mut Source,
-    log_keyspace: u64,
+    slots_keyspace: Option<u64>,
 ) -> Result<Option<Option<(LogId, Slot)>>, Stop> {
     if source.position == source.length {
         return Ok(None);
@@ -182,7 +182,7 @@ fn read_batch(
     let mut hasher = Xxh3::new();
     let mut newest = None;
     for _ in 0..count {
-        newest = newest.max(read_item(source, log_keyspace, &mut hasher)?);
+        newest = newest.max(read_item(source, slots_keyspace, &mut hasher)?);
     }
     if source.take::<1>()? != [TAG_END] {
         return Err(Stop::Invalid("a batch without its end"));
@@ -199,7 +199,7 @@ fn read_batch(
 
 fn read_item(
     source: &mut Source,
-    log_keyspace: u64,
+    slots_keyspace: Option<u64>,
     hasher: &mut Xxh3,
 ) -> Result<Option<(LogId, Slot)>, Stop> {
     let tag = source.take::<1>()?;
@@ -218,7 +218,7 @@ fn read_item(
             let stored_bytes = u32::from_le_bytes(array(&header[16..20]));
             let key = source.hash(u64::from(key_bytes), hasher)?;
             source.hash(u64::from(stored_bytes), hasher)?;
-            let is_slot = keyspace == log_keyspace
+            let is_slot = Some(keyspace) == slots_keyspace
                 && kind == KIND_VALUE
                 && usize::from(key_bytes) == SLOT_KEY_BYTES;
             Ok(is_slot.then(|| decode_slot_key(key)))

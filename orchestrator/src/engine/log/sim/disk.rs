@@ -1,7 +1,8 @@
-//! One simulated disk, shared by a log and its tables.
+//! One simulated disk, with a log and tables on it.
 //!
-//! Writes reach it in one order, as they reach fjall's journal: a sync covers every write before it, and a crash keeps what
-//! was synced and, of the rest, nothing, everything or the first few writes. The same seed and the same calls give the same disk.
+//! The writes to the log reach it in one order, and those to the tables in another. A sync of one covers the earlier writes to
+//! that one only. A crash keeps what was synced and, of the rest of each, nothing, everything or the first few writes. The same
+//! seed and the same calls give the same disk.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -13,8 +14,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::watch;
 
-use crate::engine::ids::{LogId, Slot};
-use crate::engine::log::{Appended, Written};
+use super::content::{LogContent, LogWrite};
 use crate::engine::seams::Clock;
 use crate::engine::tables::DrainStep;
 use crate::engine::tables::sim::TableContent;
@@ -41,9 +41,9 @@ pub enum Fault {
     CrashDuring,
     /// The process dies when the operation is done, before anyone learns of it.
     CrashAfter,
-    /// Appends only: answers [`Appended::Unknown`], and the slot was written.
+    /// Appends only: answers [`Appended::Unknown`](super::Appended::Unknown), and the slot was written.
     UnknownApplied,
-    /// Appends only: answers [`Appended::Unknown`], and the slot was not written.
+    /// Appends only: answers [`Appended::Unknown`](super::Appended::Unknown), and the slot was not written.
     UnknownNotApplied,
     /// Appends only: somebody else has just written these bytes to the slot.
     Fenced(Bytes),
@@ -77,15 +77,10 @@ pub struct Disk {
     crashed: Arc<watch::Sender<bool>>,
 }
 
-struct State {
-    /// What the process sees.
-    visible: Content,
-    /// What was synced.
-    durable: Content,
-    /// The writes between the two, in order.
-    unsynced: Vec<Write>,
-    /// How many writes were ever synced.
-    synced_count: usize,
+/// What is on the disk, and what is to go wrong.
+pub(crate) struct State {
+    pub(crate) log: Volume<LogContent>,
+    pub(crate) tables: Volume<TableContent>,
     random: StdRng,
     counts: HashMap<Operation, u64>,
     faults: BTreeMap<(Operation, u64), Fault>,
@@ -93,34 +88,88 @@ struct State {
     is_full: bool,
 }
 
-/// One write.
-#[derive(Clone)]
-pub(crate) enum Write {
-    Slot { log: LogId, slot: Slot, bytes: Bytes },
-    Trim { log: LogId, before: Slot },
-    Step(DrainStep),
+/// Something that is changed by writes.
+pub(crate) trait Content: Clone + Default {
+    /// One change.
+    type Write;
+    /// Makes it.
+    fn apply(&mut self, write: &Self::Write);
 }
 
-/// Everything on a disk.
-#[derive(Clone, Default)]
-pub(crate) struct Content {
-    slots: BTreeMap<(LogId, Slot), Bytes>,
-    trimmed: BTreeMap<LogId, Slot>,
-    pub(crate) tables: TableContent,
+impl Content for TableContent {
+    type Write = DrainStep;
+
+    fn apply(&mut self, write: &DrainStep) {
+        TableContent::apply(self, write);
+    }
 }
+
+/// Content as the process sees it, and as it would be after a power failure.
+pub(crate) struct Volume<C: Content> {
+    pub(crate) visible: C,
+    durable: C,
+    /// The writes between the two, in order.
+    unsynced: Vec<C::Write>,
+    /// How many writes were ever synced.
+    synced_count: usize,
+}
+
+impl<C: Content> Volume<C> {
+    fn holding(content: C) -> Self {
+        Self { visible: content.clone(), durable: content, unsynced: Vec::new(), synced_count: 0 }
+    }
+
+    fn write(&mut self, write: C::Write) {
+        self.visible.apply(&write);
+        self.unsynced.push(write);
+    }
+
+    /// How many writes were ever made.
+    fn written_count(&self) -> usize {
+        self.synced_count + self.unsynced.len()
+    }
+
+    /// Makes the first `count` writes durable. Another sync may have covered some of them meanwhile.
+    fn sync_until(&mut self, count: usize) {
+        let left = count.saturating_sub(self.synced_count);
+        for write in self.unsynced.drain(..left) {
+            self.durable.apply(&write);
+        }
+        self.synced_count += left;
+    }
+
+    fn after_crash(&self, unsynced: Unsynced, random: &mut StdRng) -> C {
+        let kept = match unsynced {
+            Unsynced::Lost => 0,
+            Unsynced::SeededPrefix => random.random_range(0..=self.unsynced.len()),
+            Unsynced::Kept => self.unsynced.len(),
+        };
+        let mut content = self.durable.clone();
+        for write in self.unsynced.iter().take(kept) {
+            content.apply(write);
+        }
+        content
+    }
+}
+
+/// Which of the two volumes an operation is about.
+pub(crate) type Side<C> = fn(&mut State) -> &mut Volume<C>;
+
+/// The log's volume.
+pub(crate) const LOG: Side<LogContent> = |state| &mut state.log;
+/// The tables' volume.
+pub(crate) const TABLES: Side<TableContent> = |state| &mut state.tables;
 
 impl Disk {
     /// An empty disk.
     pub fn new(seed: u64, clock: Arc<dyn Clock>) -> Self {
-        Self::with(Content::default(), seed, clock)
+        Self::with(LogContent::default(), TableContent::default(), seed, clock)
     }
 
-    fn with(content: Content, seed: u64, clock: Arc<dyn Clock>) -> Self {
+    fn with(log: LogContent, tables: TableContent, seed: u64, clock: Arc<dyn Clock>) -> Self {
         let state = State {
-            visible: content.clone(),
-            durable: content,
-            unsynced: Vec::new(),
-            synced_count: 0,
+            log: Volume::holding(log),
+            tables: Volume::holding(tables),
             random: StdRng::seed_from_u64(seed),
             counts: HashMap::new(),
             faults: BTreeMap::new(),
@@ -161,23 +210,14 @@ impl Disk {
         let _ = crashed.wait_for(|crashed| *crashed).await;
     }
 
-    /// Kills the process that uses the disk, and returns the disk that the next process finds. Nothing that is still under way on
-    /// the old one ever answers.
+    /// Kills the process that uses the disk, and returns the disk that the next process finds. Nothing that is still
+    /// under way on the old one ever answers.
     pub fn crash(&self, unsynced: Unsynced) -> Disk {
         self.crashed.send_replace(true);
-        let mut state = self.state.lock();
-        let count = state.unsynced.len();
-        let kept = match unsynced {
-            Unsynced::Lost => 0,
-            Unsynced::SeededPrefix => state.random.random_range(0..=count),
-            Unsynced::Kept => count,
-        };
-        let mut content = state.durable.clone();
-        for write in state.unsynced.iter().take(kept) {
-            content.apply(write);
-        }
-        let seed = state.random.random();
-        let next = Disk::with(content, seed, self.clock.clone());
+        let state = &mut *self.state.lock();
+        let log = state.log.after_crash(unsynced, &mut state.random);
+        let tables = state.tables.after_crash(unsynced, &mut state.random);
+        let next = Disk::with(log, tables, state.random.random(), self.clock.clone());
         next.set_sync_latency(state.sync_latency);
         next
     }
@@ -209,15 +249,19 @@ impl Disk {
     }
 
     /// Makes a write, unsynced.
-    pub(crate) async fn write(&self, write: Write, fault: Option<&Fault>) -> Result<(), Refusal> {
+    pub(crate) async fn write<C: Content>(
+        &self,
+        side: Side<C>,
+        write: C::Write,
+        fault: Option<&Fault>,
+    ) -> Result<(), Refusal> {
         self.alive().await;
         {
             let mut state = self.state.lock();
             if state.is_full {
                 return Err(Refusal);
             }
-            state.visible.apply(&write);
-            state.unsynced.push(write);
+            side(&mut state).write(write);
         }
         if fault == Some(&Fault::CrashDuring) {
             self.die().await;
@@ -225,11 +269,15 @@ impl Disk {
         Ok(())
     }
 
-    /// Makes all writes so far durable.
-    pub(crate) async fn sync(&self, fault: Option<&Fault>) -> Result<(), Refusal> {
+    /// Makes all writes so far to one side durable.
+    pub(crate) async fn sync<C: Content>(
+        &self,
+        side: Side<C>,
+        fault: Option<&Fault>,
+    ) -> Result<(), Refusal> {
         let (covered, latency) = {
-            let state = self.state.lock();
-            (state.synced_count + state.unsynced.len(), state.sync_latency)
+            let mut state = self.state.lock();
+            (side(&mut state).written_count(), state.sync_latency)
         };
         if latency.is_zero() {
             tokio::task::yield_now().await;
@@ -242,13 +290,7 @@ impl Disk {
             if state.is_full {
                 return Err(Refusal);
             }
-            // Another sync may have covered some of them meanwhile.
-            let left = covered.saturating_sub(state.synced_count);
-            let writes: Vec<Write> = state.unsynced.drain(..left).collect();
-            for write in &writes {
-                state.durable.apply(write);
-            }
-            state.synced_count += left;
+            side(&mut state).sync_until(covered);
         }
         if fault == Some(&Fault::CrashAfter) {
             self.die().await;
@@ -257,8 +299,8 @@ impl Disk {
     }
 
     /// Reads what the process sees.
-    pub(crate) fn look<T>(&self, read: impl FnOnce(&Content) -> T) -> T {
-        read(&self.state.lock().visible)
+    pub(crate) fn look<C: Content, T>(&self, side: Side<C>, read: impl FnOnce(&C) -> T) -> T {
+        read(&side(&mut self.state.lock()).visible)
     }
 
     pub(crate) async fn die(&self) {
@@ -267,41 +309,10 @@ impl Disk {
     }
 }
 
-impl Content {
-    fn apply(&mut self, write: &Write) {
-        match write {
-            Write::Slot { log, slot, bytes } => {
-                self.slots.entry((*log, *slot)).or_insert_with(|| bytes.clone());
-            }
-            Write::Trim { log, before } => {
-                self.slots.retain(|(of, slot), _| of != log || slot >= before);
-                let trimmed = self.trimmed.entry(*log).or_default();
-                *trimmed = (*trimmed).max(*before);
-            }
-            Write::Step(step) => self.tables.apply(step),
-        }
-    }
+impl Content for LogContent {
+    type Write = LogWrite;
 
-    /// What an append of `bytes` answers without writing anything; `None` if the slot is empty, or holds these bytes
-    /// and only the sync is missing.
-    pub(crate) fn held(&self, log: LogId, slot: Slot, bytes: &Bytes) -> Option<Appended> {
-        let is_trimmed = self.trimmed.get(&log).is_some_and(|before| slot < *before);
-        let holds_other = self.slots.get(&(log, slot)).is_some_and(|held| held != bytes);
-        (is_trimmed || holds_other).then_some(Appended::Lost)
-    }
-
-    pub(crate) fn read(&self, log: LogId, from: Slot, limit_bytes: usize) -> Vec<Written> {
-        let mut slots = Vec::new();
-        let mut gathered = 0;
-        let mut expected = from;
-        for ((_, slot), bytes) in self.slots.range((log, from)..=(log, Slot(u64::MAX))) {
-            if *slot != expected || (gathered >= limit_bytes && !slots.is_empty()) {
-                break;
-            }
-            gathered += bytes.len();
-            slots.push(Written { slot: *slot, bytes: bytes.clone() });
-            expected = expected.next();
-        }
-        slots
+    fn apply(&mut self, write: &LogWrite) {
+        LogContent::apply(self, write);
     }
 }

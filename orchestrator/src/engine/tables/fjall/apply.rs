@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use ::fjall::OwnedWriteBatch;
+use prost::Message;
 
-use super::values::{ClosedRun, pack};
+use super::values::ClosedRun;
 use super::{FjallTables, keys};
 use crate::engine::ids::RunId;
-use crate::engine::log::fjall::Keyspaces;
+use crate::engine::log::fjall::TablesDatabase;
 use crate::engine::row::RunRow;
 use crate::engine::tables::{DrainStep, Error, RunChange};
 
@@ -18,10 +19,9 @@ const WRITES_OF_A_CHANGE: usize = 4;
 
 /// Writes the whole step, or nothing.
 pub(super) fn apply(tables: &FjallTables, step: DrainStep) -> Result<(), Error> {
-    let database = &tables.store.database;
-    let keyspaces = &tables.store.keyspaces;
+    let keyspaces = &tables.store.tables;
     let writes = step.runs.len() * WRITES_OF_A_CHANGE + 1;
-    let mut batch = OwnedWriteBatch::with_capacity(database.clone(), writes)
+    let mut batch = OwnedWriteBatch::with_capacity(keyspaces.database.clone(), writes)
         .durability(Some(::fjall::PersistMode::Buffer));
     // A batch must not hold one key twice, and a workflow id may have been used again within the step.
     let mut newest_runs: HashMap<String, RunId> = HashMap::new();
@@ -36,7 +36,7 @@ pub(super) fn apply(tables: &FjallTables, step: DrainStep) -> Result<(), Error> 
     for (workflow_id, run_id) in newest_runs {
         batch.insert(&keyspaces.workflow_ids, workflow_id.as_bytes(), &run_id.as_bytes()[..]);
     }
-    batch.insert(&keyspaces.meta, keys::CURSOR, &keys::encode_cursor(step.cursor)[..]);
+    batch.insert(&keyspaces.cursor, keys::CURSOR, &keys::encode_cursor(step.cursor)[..]);
     batch.commit().map_err(|error| tables.failed(error))
 }
 
@@ -45,7 +45,7 @@ fn apply_change(
     batch: &mut OwnedWriteBatch,
     change: RunChange,
 ) -> Result<(), Error> {
-    let keyspaces = &tables.store.keyspaces;
+    let keyspaces = &tables.store.tables;
     let run_id = change.row.id();
     let RunChange { row, is_new, mut chunk, timers_set, timers_cleared } = change;
     let (before, mut inline) = if is_new { (None, None) } else { tables.stored(run_id)? };
@@ -61,23 +61,23 @@ fn apply_change(
     }
     if let Some(chunk) = &chunk {
         let key = keys::history(run_id, chunk.first_sequence);
-        batch.insert(&keyspaces.history, &key[..], pack(chunk));
+        batch.insert(&keyspaces.history, &key[..], chunk.encode_to_vec());
     }
     if row.state().is_closed() {
         if before.is_some_and(|before| !before.state().is_closed()) {
             batch.remove(&keyspaces.open, &run_id.as_bytes()[..]);
         }
         let closed = ClosedRun { row, history: inline };
-        batch.insert(&keyspaces.closed, &run_id.as_bytes()[..], pack(&closed));
+        batch.insert(&keyspaces.closed, &run_id.as_bytes()[..], closed.encode_to_vec());
     } else {
-        batch.insert(&keyspaces.open, &run_id.as_bytes()[..], pack(&row));
+        batch.insert(&keyspaces.open, &run_id.as_bytes()[..], row.encode_to_vec());
     }
     Ok(())
 }
 
 /// Moves the run in the indexes that tell its type and state, and whether it is active.
 fn index(
-    keyspaces: &Keyspaces,
+    keyspaces: &TablesDatabase,
     batch: &mut OwnedWriteBatch,
     before: Option<&RunRow>,
     row: &RunRow,

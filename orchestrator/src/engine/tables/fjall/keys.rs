@@ -9,7 +9,7 @@ const RUN_ID_BYTES: usize = 16;
 const TIMER_KEY_BYTES: usize = 8 + RUN_ID_BYTES + 8;
 const CURSOR_BYTES: usize = 16;
 
-/// Where the drain's cursor is in the `meta` keyspace.
+/// The only key of the `cursor` keyspace.
 pub(super) const CURSOR: &[u8] = b"cursor";
 
 /// `history`: the chunks of a run, by their first event.

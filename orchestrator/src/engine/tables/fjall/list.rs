@@ -2,7 +2,7 @@
 
 use ::fjall::{Iter, Readable, Snapshot};
 
-use super::values::{ClosedRun, unpack};
+use super::values::{ClosedRun, decode};
 use super::{FjallTables, damaged, keys};
 use crate::engine::ids::RunId;
 use crate::engine::row::{RunRow, RunState};
@@ -29,7 +29,7 @@ pub(super) fn list(
     before: Option<RunId>,
     limit: usize,
 ) -> Result<Vec<RunRow>, Error> {
-    let snapshot = tables.store.database.snapshot();
+    let snapshot = tables.store.tables.database.snapshot();
     let mut sources = if filter.states.is_none() && filter.workflow_type.is_none() {
         all_runs(tables, &snapshot, before)
     } else {
@@ -66,7 +66,7 @@ fn next_of(tables: &FjallTables, source: &mut Source) -> Result<Option<RunId>, E
 }
 
 fn all_runs(tables: &FjallTables, snapshot: &Snapshot, before: Option<RunId>) -> Vec<Source> {
-    let keyspaces = &tables.store.keyspaces;
+    let keyspaces = &tables.store.tables;
     [&keyspaces.open, &keyspaces.closed]
         .into_iter()
         .map(|keyspace| Source {
@@ -98,9 +98,9 @@ fn listed_runs(
             let entries = match before {
                 Some(before) => {
                     let end = [prefix.as_slice(), before.as_bytes()].concat();
-                    snapshot.range(&tables.store.keyspaces.listing, prefix..end)
+                    snapshot.range(&tables.store.tables.listing, prefix..end)
                 }
-                None => snapshot.prefix(&tables.store.keyspaces.listing, prefix),
+                None => snapshot.prefix(&tables.store.tables.listing, prefix),
             };
             sources.push(Source { entries, run_of: keys::run_of_listing });
         }
@@ -113,7 +113,7 @@ fn known_types(tables: &FjallTables, snapshot: &Snapshot) -> Result<Vec<String>,
     let mut types = Vec::new();
     let mut from = Vec::new();
     while types.len() < TYPE_LIMIT {
-        let next = snapshot.range(&tables.store.keyspaces.listing, from..).next();
+        let next = snapshot.range(&tables.store.tables.listing, from..).next();
         let Some(entry) = next else { break };
         let key = entry.key().map_err(|error| tables.failed(error))?;
         let workflow_type = keys::type_of_listing(&key)
@@ -132,15 +132,15 @@ pub(super) fn read_row(
     snapshot: &Snapshot,
     run_id: RunId,
 ) -> Result<RunRow, Error> {
-    let keyspaces = &tables.store.keyspaces;
+    let keyspaces = &tables.store.tables;
     let read =
         |keyspace| snapshot.get(keyspace, run_id.as_bytes()).map_err(|error| tables.failed(error));
     if let Some(value) = read(&keyspaces.open)? {
-        return unpack(&value).map_err(|what| damaged(&format!("open/{run_id}"), &what));
+        return decode(&value).map_err(|what| damaged(&format!("open/{run_id}"), &what));
     }
     let place = format!("closed/{run_id}");
     let value = read(&keyspaces.closed)?
         .ok_or_else(|| damaged(&place, "the run is listed but its record is missing"))?;
-    let closed: ClosedRun = unpack(&value).map_err(|what| damaged(&place, &what))?;
+    let closed: ClosedRun = decode(&value).map_err(|what| damaged(&place, &what))?;
     Ok(closed.row)
 }
