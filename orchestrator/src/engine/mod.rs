@@ -15,6 +15,7 @@
 //! | `effects`, `call`, `drive`, `timers` | what a durable event lets out |
 //! | `drainer`, [`projection`], [`row`] | from the log into the tables |
 //! | `recovery` | start = recover |
+//! | [`recorded`] | histories as text, and the check of a build against them |
 //! | [`log`], [`tables`], [`seams`] | what the engine stands on |
 //! | [`limits`], [`error`] | every bound, every refusal |
 
@@ -38,6 +39,7 @@ pub mod limits;
 mod load;
 pub mod log;
 pub mod projection;
+pub mod recorded;
 mod recovery;
 pub mod registry;
 pub mod resources;

@@ -14,7 +14,7 @@ pub enum Behaviour {
     LoseReply,
     /// Does nothing, and never will.
     Permanent,
-    /// Says that nothing was or will be done under this key.
+    /// Says, if nothing was done under this key, that nothing ever will be.
     Refuse,
     /// Never answers.
     Hang,
@@ -62,6 +62,12 @@ impl Bank {
         self.always.lock().remove(name);
     }
 
+    /// Everything works from now on.
+    pub fn calm(&self) {
+        self.behaviours.lock().clear();
+        self.always.lock().clear();
+    }
+
     pub fn journal(&self) -> Vec<String> {
         self.journal.lock().clone()
     }
@@ -100,6 +106,17 @@ impl Bank {
         finish(behaviour).await
     }
 
+    /// Refuses for ever what was not done before; what was done is repeated.
+    fn refuse(&self, key: &str) -> Result<Option<Behaviour>, StepError> {
+        let mut effects = self.effects.lock();
+        let effect = effects.entry(key.into()).or_default();
+        if effect.done > effect.undone {
+            return Ok(None);
+        }
+        effect.tombstone = true;
+        Err(StepError::refused("REFUSED", "told to refuse"))
+    }
+
     async fn begin(&self, name: &str, key: &str) -> Result<Option<Behaviour>, StepError> {
         self.journal.lock().push(name.into());
         self.effects.lock().entry(key.into()).or_default().calls += 1;
@@ -110,7 +127,7 @@ impl Bank {
         match behaviour {
             Some(Behaviour::Fail) => Err(StepError::retryable("UNAVAILABLE", "told to fail")),
             Some(Behaviour::Permanent) => Err(StepError::permanent("BROKEN", "told to fail")),
-            Some(Behaviour::Refuse) => Err(StepError::refused("REFUSED", "told to refuse")),
+            Some(Behaviour::Refuse) => self.refuse(key),
             Some(Behaviour::Panic) => panic!("told to panic"),
             Some(Behaviour::FailFor(ms)) => {
                 let pause = std::time::Duration::from_millis(ms);

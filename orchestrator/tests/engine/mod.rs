@@ -1,8 +1,14 @@
 //! The engine on a toy saga.
 
 mod bank;
+mod chaos;
 mod crash;
+mod embedded;
+mod errors;
+mod golden;
 mod messages;
+mod replay;
 mod saga;
+mod shapes;
 mod transfer;
 mod world;

@@ -11,8 +11,9 @@ pub enum StepErrorKind {
     Retryable,
     /// Will not work. Whether any attempt had an effect is unknown, so the step's undo stays on record.
     Permanent,
-    /// Will not work, and certainly no attempt under this effect key ever had an effect (a participant that would
-    /// have repeated an earlier success says no). The step's undo is discharged.
+    /// Will not work, and certainly no attempt under this effect key ever had or will have an effect: the participant
+    /// would have repeated an earlier success, and remembers its refusal for attempts that are still on their way. The
+    /// step's undo is discharged. Where a participant does not promise that, say [`StepErrorKind::Permanent`].
     Refused,
 }
 

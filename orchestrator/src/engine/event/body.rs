@@ -1,0 +1,319 @@
+//! What the kinds of events carry.
+
+use bytes::Bytes;
+use prost::Message;
+
+#[allow(unused_imports)] // For the documentation.
+use super::Body;
+use crate::engine::row::{FailureRecord, RunState};
+
+/// See [`Body::Started`].
+#[derive(Clone, PartialEq, Message)]
+pub struct Started {
+    /// The caller's name for the run.
+    #[prost(string, tag = "1")]
+    pub workflow_id: String,
+    /// The type under which its function is registered.
+    #[prost(string, tag = "2")]
+    pub workflow_type: String,
+    /// JSON.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub input: Bytes,
+    /// SHA-256 over type and input.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub fingerprint: Bytes,
+    /// W3C trace context of the start, or empty.
+    #[prost(string, tag = "5")]
+    pub traceparent: String,
+}
+
+/// See [`Body::StepCompleted`].
+#[derive(Clone, PartialEq, Message)]
+pub struct StepCompleted {
+    /// The command of the step.
+    #[prost(uint64, tag = "1")]
+    pub command: u64,
+    /// The step's name.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// Which attempt it was, from 1.
+    #[prost(uint32, tag = "3")]
+    pub attempt: u32,
+    /// JSON.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub output: Bytes,
+}
+
+/// See [`Body::AttemptFailed`].
+#[derive(Clone, PartialEq, Message)]
+pub struct AttemptFailed {
+    /// The command of the step or compensation.
+    #[prost(uint64, tag = "1")]
+    pub command: u64,
+    /// Its name.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// Which attempt it was, from 1.
+    #[prost(uint32, tag = "3")]
+    pub attempt: u32,
+    /// What went wrong.
+    #[prost(message, optional, tag = "4")]
+    pub failure: Option<FailureRecord>,
+    /// When the next attempt begins, in unix milliseconds.
+    #[prost(int64, tag = "5")]
+    pub retry_at_ms: i64,
+}
+
+/// See [`Body::StepFailed`].
+#[derive(Clone, PartialEq, Message)]
+pub struct StepFailed {
+    /// The command of the step.
+    #[prost(uint64, tag = "1")]
+    pub command: u64,
+    /// The step's name.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// Which attempt was the last, from 1.
+    #[prost(uint32, tag = "3")]
+    pub attempt: u32,
+    /// What went wrong.
+    #[prost(message, optional, tag = "4")]
+    pub failure: Option<FailureRecord>,
+    /// The step certainly did nothing, and the undo that was on record for it is discharged.
+    #[prost(bool, tag = "5")]
+    pub discharges_undo: bool,
+}
+
+/// See [`Body::TimerFired`].
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct TimerFired {
+    /// The command that set it.
+    #[prost(uint64, tag = "1")]
+    pub command: u64,
+}
+
+/// A signal or an update.
+#[derive(Clone, PartialEq, Message)]
+pub struct MessageReceived {
+    /// The name of its type.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// The sender's id of it: a repetition is recognised by it.
+    #[prost(string, tag = "2")]
+    pub id: String,
+    /// JSON.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub payload: Bytes,
+}
+
+/// See [`Body::CancelRequested`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct CancelRequested {
+    /// For people.
+    #[prost(string, tag = "1")]
+    pub reason: String,
+}
+
+/// See [`Body::UndoSucceeded`] and [`Body::UndoRetried`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct UndoOutcome {
+    /// The command of the compensation.
+    #[prost(uint64, tag = "1")]
+    pub command: u64,
+    /// The compensation's name.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// Which attempt it was, from 1; 0 where none is meant.
+    #[prost(uint32, tag = "3")]
+    pub attempt: u32,
+}
+
+/// See [`Body::UndoParked`].
+#[derive(Clone, PartialEq, Message)]
+pub struct UndoParked {
+    /// The command of the compensation.
+    #[prost(uint64, tag = "1")]
+    pub command: u64,
+    /// The compensation's name.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// How many attempts were made.
+    #[prost(uint32, tag = "3")]
+    pub attempt: u32,
+    /// What went wrong the last time.
+    #[prost(message, optional, tag = "4")]
+    pub failure: Option<FailureRecord>,
+}
+
+/// See [`Body::UndoSkipped`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct UndoSkipped {
+    /// The command of the compensation.
+    #[prost(uint64, tag = "1")]
+    pub command: u64,
+    /// The compensation's name.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// Why, and by whom.
+    #[prost(string, tag = "3")]
+    pub reason: String,
+}
+
+/// See [`Body::Stuck`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Stuck {
+    /// A code that has a page in docs/errors/.
+    #[prost(string, tag = "1")]
+    pub code: String,
+    /// What was found.
+    #[prost(string, tag = "2")]
+    pub message: String,
+}
+
+/// See [`Body::Resumed`].
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct Resumed {}
+
+/// An undo as it is put on record before its step is tried.
+#[derive(Clone, PartialEq, Message)]
+pub struct Undo {
+    /// The compensation's name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// JSON.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub input: Bytes,
+}
+
+/// See [`Body::StepScheduled`].
+#[derive(Clone, PartialEq, Message)]
+pub struct StepScheduled {
+    /// The number of this command.
+    #[prost(uint64, tag = "1")]
+    pub command: u64,
+    /// The step's name.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// Which step of that name it is, from 1.
+    #[prost(uint32, tag = "3")]
+    pub occurrence: u32,
+    /// JSON.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub input: Bytes,
+    /// How it is undone, if it has an undo of its own.
+    #[prost(message, optional, tag = "5")]
+    pub undo: Option<Undo>,
+}
+
+/// See [`Body::StepAbandoned`] and [`Body::TimerGivenUp`].
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct CommandGivenUp {
+    /// The command that is given up.
+    #[prost(uint64, tag = "1")]
+    pub command: u64,
+}
+
+/// See [`Body::TimerSet`].
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct TimerSet {
+    /// The number of this command.
+    #[prost(uint64, tag = "1")]
+    pub command: u64,
+    /// When it is due, in unix milliseconds.
+    #[prost(int64, tag = "2")]
+    pub fire_at_ms: i64,
+}
+
+/// See [`Body::UndoOwed`].
+#[derive(Clone, PartialEq, Message)]
+pub struct UndoOwed {
+    /// The number of this command.
+    #[prost(uint64, tag = "1")]
+    pub command: u64,
+    /// What is owed.
+    #[prost(message, optional, tag = "2")]
+    pub undo: Option<Undo>,
+}
+
+/// See [`Body::Answered`].
+#[derive(Clone, PartialEq, Message)]
+pub struct Answered {
+    /// JSON.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub answer: Bytes,
+}
+
+/// See [`Body::VersionMarked`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct VersionMarked {
+    /// The name of the change.
+    #[prost(string, tag = "1")]
+    pub change: String,
+    /// The version of it that the run follows.
+    #[prost(uint32, tag = "2")]
+    pub version: u32,
+}
+
+/// See [`Body::UpdateAnswered`].
+#[derive(Clone, PartialEq, Message)]
+pub struct UpdateAnswered {
+    /// The sender's id of the update.
+    #[prost(string, tag = "1")]
+    pub id: String,
+    /// JSON; absent if it was refused.
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub answer: Option<Bytes>,
+    /// Why it was refused.
+    #[prost(message, optional, tag = "3")]
+    pub failure: Option<FailureRecord>,
+}
+
+/// See [`Body::CompensationBegan`].
+#[derive(Clone, PartialEq, Message)]
+pub struct CompensationBegan {
+    /// Why.
+    #[prost(message, optional, tag = "1")]
+    pub cause: Option<FailureRecord>,
+}
+
+/// See [`Body::UndoScheduled`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct UndoScheduled {
+    /// The number of this command.
+    #[prost(uint64, tag = "1")]
+    pub command: u64,
+    /// The command whose undo it is.
+    #[prost(uint64, tag = "2")]
+    pub undoes: u64,
+    /// The compensation's name.
+    #[prost(string, tag = "3")]
+    pub name: String,
+    /// Which compensation of that name it is, from 1.
+    #[prost(uint32, tag = "4")]
+    pub occurrence: u32,
+}
+
+/// See [`Body::Closed`].
+#[derive(Clone, PartialEq, Message)]
+pub struct Closed {
+    /// How it ended.
+    #[prost(enumeration = "RunState", tag = "1")]
+    pub state: i32,
+    /// JSON, if it completed.
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub result: Option<Bytes>,
+    /// Why, if it did not.
+    #[prost(message, optional, tag = "3")]
+    pub failure: Option<FailureRecord>,
+}
+
+/// See [`Body::Terminated`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Terminated {
+    /// Why, and by whom.
+    #[prost(string, tag = "1")]
+    pub reason: String,
+    /// How many undo entries were open, and were abandoned explicitly.
+    #[prost(uint64, tag = "2")]
+    pub abandoned_undo: u64,
+}
