@@ -126,6 +126,29 @@ pub fn of_event(event: &HistoryEvent, state_at: impl Fn(i64) -> State) -> Option
     })
 }
 
+/// That the order waits for the warehouse, once its last step is over, well or not.
+#[must_use]
+pub fn waiting_after(
+    event: &HistoryEvent,
+    state_at: impl Fn(i64) -> State,
+) -> Option<OrderProgress> {
+    let is_over = match event.kind() {
+        HistoryEventKind::StepCompleted => true,
+        // The only step whose failure does not undo the order.
+        HistoryEventKind::StepFailed => event.name == step::CLEAR_CART,
+        _ => false,
+    };
+    let at_ms = event.time.as_ref().map_or(0, unix_ms);
+    let state = state_at(at_ms);
+    (is_over && state == State::Processing).then(|| OrderProgress {
+        kind: ProgressKind::Waiting.into(),
+        time: event.time,
+        title: "Waiting for the warehouse".to_owned(),
+        order_state: wire::state(state).into(),
+        ..OrderProgress::default()
+    })
+}
+
 type Told = (ProgressKind, String, String);
 
 fn told(event: &HistoryEvent) -> Option<Told> {

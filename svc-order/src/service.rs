@@ -26,6 +26,7 @@ use crate::hub::Hub;
 use crate::placing::Placer;
 use crate::store::{Append, Filter, MAX_PAGE, OrderStore, Page, RequestKey};
 use crate::watch::Watches;
+use crate::workflow::step;
 use crate::{Error, wire};
 
 /// Orders on a page when the caller does not say.
@@ -182,7 +183,7 @@ impl OrderService for Service {
     ) -> Result<Response<BoxStream<WatchOrderResponse>>, Status> {
         let position = request.get_ref().resume_token.parse()?;
         let order = self.visible(&Caller::of(&request), &request.get_ref().order_id).await?;
-        Ok(Response::new(self.watches.stream(order.id, position)?))
+        Ok(Response::new(self.watches.stream(order.id, last_step(&order), position)?))
     }
 
     async fn ship_order(
@@ -259,5 +260,13 @@ impl OrderService for Service {
         };
         let order = self.append(append).await?;
         Ok(Response::new(AppendOrderEventResponse { order: Some(wire::order(&order)) }))
+    }
+}
+
+/// The last step that the order's workflow does by itself: after it, the warehouse has its turn.
+fn last_step(order: &Order) -> &'static str {
+    match order.cart_version {
+        Some(_) => step::CLEAR_CART,
+        None => step::CAPTURE_PAYMENT,
     }
 }

@@ -36,6 +36,8 @@ pub struct Position {
     version: u64,
     /// The last event of the workflow's history.
     sequence: i64,
+    /// That event was told, but not yet that the order waits after it.
+    wait_due: bool,
     /// Whether the end was told.
     ended: bool,
 }
@@ -51,8 +53,11 @@ impl FromStr for Position {
         let version = parts.next().and_then(|part| part.parse().ok());
         let sequence = parts.next().and_then(|part| part.parse().ok());
         match (version, sequence, parts.next(), parts.next()) {
-            (Some(version), Some(sequence), end @ (None | Some("end")), None) if sequence >= 0 => {
-                Ok(Position { version, sequence, ended: end.is_some() })
+            (Some(version), Some(sequence), rest @ (None | Some("wait" | "end")), None)
+                if sequence >= 0 =>
+            {
+                let (wait_due, ended) = (rest == Some("wait"), rest == Some("end"));
+                Ok(Position { version, sequence, wait_due, ended })
             }
             _ => Err(Error::field("resume_token", "is not one of ours")),
         }
@@ -61,8 +66,19 @@ impl FromStr for Position {
 
 impl std::fmt::Display for Position {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let end = if self.ended { ".end" } else { "" };
-        write!(formatter, "{}.{}{end}", self.version, self.sequence)
+        let rest = match (self.ended, self.wait_due) {
+            (true, _) => ".end",
+            (false, true) => ".wait",
+            (false, false) => "",
+        };
+        write!(formatter, "{}.{}{rest}", self.version, self.sequence)
+    }
+}
+
+impl Position {
+    /// The last event that nothing more is to be told of.
+    fn told(&self) -> i64 {
+        self.sequence - i64::from(self.wait_due)
     }
 }
 
@@ -94,13 +110,14 @@ impl Watches {
         Watches { store, histories, hub, clock, stop, poll, linger }
     }
 
-    /// The stream of one order from `position` on.
+    /// The stream of one order from `position` on; `last_step` is the last one that its workflow does by itself.
     ///
     /// # Errors
     /// [`Error::Overloaded`] when too many are watching.
     pub fn stream(
         &self,
         order_id: Uuid,
+        last_step: &'static str,
         position: Position,
     ) -> Result<BoxStream<WatchOrderResponse>, Error> {
         let (messages, receiver) = mpsc::channel(BUFFER);
@@ -109,6 +126,7 @@ impl Watches {
             let watch = Watch {
                 sources: self.clone(),
                 order_id,
+                last_step,
                 position,
                 states: Vec::new(),
                 run_closed: false,
@@ -137,6 +155,8 @@ impl From<Error> for Stop {
 struct Watch {
     sources: Watches,
     order_id: Uuid,
+    /// After this one, it is the warehouse's turn.
+    last_step: &'static str,
     position: Position,
     /// When the order came into which state, oldest first.
     states: Vec<(i64, State)>,
@@ -190,15 +210,15 @@ impl Watch {
     /// Tells what has happened so far, both sources merged by time.
     async fn tell_past(&mut self) -> Result<(), Stop> {
         let entries = self.read_timeline().await?;
-        let past =
-            match self.sources.histories.look_back(self.order_id, self.position.sequence).await {
-                Ok(past) => past,
-                // Steps are an extra: the timeline is told even when the orchestrator is away.
-                Err(status) => {
-                    tracing::debug!(%status, order_id = %self.order_id, "no steps to show yet");
-                    return self.tell_entries(entries).await;
-                }
-            };
+        let past = match self.sources.histories.look_back(self.order_id, self.position.told()).await
+        {
+            Ok(past) => past,
+            // Steps are an extra: the timeline is told even when the orchestrator is away.
+            Err(status) => {
+                tracing::debug!(%status, order_id = %self.order_id, "no steps to show yet");
+                return self.tell_entries(entries).await;
+            }
+        };
         let mut entries = entries.into_iter().peekable();
         for event in past.events {
             let at_ms = event.time.as_ref().map_or(0, unix_ms);
@@ -244,12 +264,22 @@ impl Watch {
     }
 
     async fn tell_step(&mut self, event: HistoryEvent) -> Result<(), Stop> {
-        if event.sequence <= self.position.sequence {
+        if event.sequence <= self.position.told() {
             return Ok(());
         }
+        let only_wait = event.sequence == self.position.sequence;
+        let state_at = |at_ms| self.state_at(at_ms);
+        let step = progress::of_event(&event, state_at).filter(|_| !only_wait);
+        let is_last = event.name == self.last_step;
+        let wait = progress::waiting_after(&event, state_at).filter(|_| is_last);
         self.position.sequence = event.sequence;
-        match progress::of_event(&event, |at_ms| self.state_at(at_ms)) {
-            Some(progress) => self.send(progress).await,
+        self.position.wait_due = wait.is_some();
+        if let Some(step) = step {
+            self.send(step).await?;
+        }
+        self.position.wait_due = false;
+        match wait {
+            Some(wait) => self.send(wait).await,
             None => Ok(()),
         }
     }
@@ -287,7 +317,7 @@ impl Watch {
     /// Follows the workflow's steps; `None` when that does not work now, and the next poll tries
     /// again. A finished order whose run is unknown has outlived its history.
     async fn follow(&mut self) -> Steps {
-        match self.sources.histories.follow(self.order_id, self.position.sequence).await {
+        match self.sources.histories.follow(self.order_id, self.position.told()).await {
             Ok(steps) => Some(steps),
             Err(status) => {
                 self.run_closed = status.code() == Code::NotFound && self.state().is_final();
@@ -313,8 +343,9 @@ mod tests {
     fn tokens_return_their_position() {
         for position in [
             Position::default(),
-            Position { version: 3, sequence: 17, ended: false },
-            Position { version: 3, sequence: 17, ended: true },
+            Position { version: 3, sequence: 17, wait_due: false, ended: false },
+            Position { version: 3, sequence: 17, wait_due: true, ended: false },
+            Position { version: 3, sequence: 17, wait_due: false, ended: true },
         ] {
             assert_eq!(position.to_string().parse::<Position>().unwrap(), position);
         }

@@ -23,6 +23,9 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
+/// Ours from info; what stores and servers beneath us do from warnings.
+const DEFAULT_LOG: &str = "info,fjall=warn,lsm_tree=warn,tantivy=warn,h2=warn,hyper=warn";
+
 /// What to log, and where traces go.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -40,7 +43,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            log: String::from("info"),
+            log: String::from(DEFAULT_LOG),
             log_format: LogFormat::Auto,
             otlp_endpoint: String::new(),
             sample_ratio: 1.0,

@@ -62,7 +62,8 @@ async fn steps_and_changes_arrive_as_they_happen_until_the_end() {
     shop.orchestrator().append_order_event(processing).await.unwrap();
     assert_eq!(titles(&mut updates, 1).await.0, ["Order confirmed"]);
     shop.capture(&order.order_id);
-    assert_eq!(titles(&mut updates, 1).await.0, ["Payment captured"]);
+    let captured = ["Payment captured", "Waiting for the warehouse"];
+    assert_eq!(titles(&mut updates, 2).await.0, captured);
     delivered(&shop, &order).await;
     let shipped = soon(updates.message()).await.unwrap().unwrap().progress.unwrap();
     assert_eq!((shipped.title.as_str(), shipped.detail.as_str()), ("Order shipped", "Post AT1"));
@@ -98,6 +99,7 @@ async fn whoever_comes_late_or_again_gets_each_thing_once_in_the_order_of_time()
         "Order confirmed",
         "Items set aside",
         "Payment captured",
+        "Waiting for the warehouse",
         "Order shipped",
         "Order delivered",
         "All done",
@@ -121,7 +123,8 @@ async fn a_cancelled_order_is_followed_until_everything_is_given_back() {
     let mara = shop.customer();
     let order = shop.paid(&mara).await;
     let mut updates = watch(&shop, &mara, &order, "").await;
-    titles(&mut updates, 3).await;
+    let (told, _) = titles(&mut updates, 4).await;
+    assert_eq!(told.last().unwrap(), "Waiting for the warehouse");
     let request_id = new_id();
     let order_id = order.order_id.clone();
     let cancel = CancelOrderRequest { request_id, order_id, reason: "no need".into() };
