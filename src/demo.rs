@@ -62,16 +62,16 @@ pub async fn run(edge: &str) -> Result<()> {
 
     println!("\n1. An order that works");
     let placed = customer.order("tok_visa").await?;
-    customer.follow(placed.order, settled).await?;
+    customer.follow(placed.order, "", settled).await?;
 
-    println!("\n2. A card that is declined: nothing stays held or charged");
-    let refused = customer.order("tok_declined").await?;
-    customer.follow(refused.order, finished).await?;
-
-    println!("\n3. An order that is cancelled: everything is undone, in reverse");
+    println!("\n2. An order that is cancelled: everything is undone, in reverse");
     let placed = customer.order("tok_visa").await?;
-    customer.follow(placed.order.clone(), settled).await?;
-    customer.cancel(placed.order).await?;
+    let place = customer.follow(placed.order.clone(), "", settled).await?;
+    customer.cancel(placed.order, &place).await?;
+
+    println!("\n3. A card that is declined: nothing stays held or charged");
+    let refused = customer.order("tok_declined").await?;
+    customer.follow(refused.order, "", finished).await?;
     Ok(())
 }
 
@@ -161,32 +161,36 @@ impl Customer {
         cart.context("nothing is in stock")
     }
 
-    /// Prints the order's way until `enough` says so, or until nothing more comes.
+    /// Prints the order's way from `resume_token` on until `enough` says so; returns where to go on.
     async fn follow(
         &mut self,
         order: Option<Order>,
+        resume_token: &str,
         enough: fn(&WatchOrderResponse) -> bool,
-    ) -> Result<()> {
+    ) -> Result<String> {
         let order = order.context("the answer has no order")?;
         let began_ms = order.create_time.as_ref().map_or(0, souk_proto::time::unix_ms);
-        let request = WatchOrderRequest { order_id: order.order_id.clone(), ..Default::default() };
+        let order_id = order.order_id;
+        let late = format!("order {order_id} did not settle within {PATIENCE:?}");
+        let mut reached = resume_token.to_owned();
+        let request = WatchOrderRequest { order_id, resume_token: reached.clone() };
         let mut way =
             self.orders.watch_order(request).await.context("following the order")?.into_inner();
         let watch = async {
             while let Some(step) = way.message().await.context("following the order")? {
                 print_step(&step, began_ms);
+                reached.clone_from(&step.resume_token);
                 if enough(&step) {
                     break;
                 }
             }
             anyhow::Ok(())
         };
-        tokio::time::timeout(PATIENCE, watch).await.with_context(|| {
-            format!("order {} did not settle within {PATIENCE:?}", order.order_id)
-        })?
+        tokio::time::timeout(PATIENCE, watch).await.context(late)??;
+        Ok(reached)
     }
 
-    async fn cancel(&mut self, order: Option<Order>) -> Result<()> {
+    async fn cancel(&mut self, order: Option<Order>, place: &str) -> Result<()> {
         let order = order.context("the answer has no order")?;
         println!("   -- the customer cancels --");
         let request = CancelOrderRequest {
@@ -195,7 +199,7 @@ impl Customer {
             reason: "changed my mind".to_owned(),
         };
         self.orders.cancel_order(request).await.context("cancelling")?;
-        self.follow(Some(order), finished).await
+        self.follow(Some(order), place, finished).await.map(drop)
     }
 }
 

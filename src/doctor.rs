@@ -56,9 +56,11 @@ pub async fn run(load: impl Fn() -> Result<Config>) -> Result<()> {
     tell("clock", clock());
     tell("data folder", data_folder(&config.data));
     let running = services(&config, &mut tell).await;
-    for (name, address) in
-        [("edge", config.listen.edge), ("ops", config.listen.ops), ("internal", config.listen.internal)]
-    {
+    for (name, address) in [
+        ("edge", config.listen.edge),
+        ("ops", config.listen.ops),
+        ("internal", config.listen.internal),
+    ] {
         tell(&format!("port {name}"), port(address, running));
     }
     tell("provider", provider(&config).await);
@@ -71,7 +73,9 @@ pub async fn run(load: impl Fn() -> Result<Config>) -> Result<()> {
 fn clock() -> Finding {
     match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
         Ok(now) if now.as_secs() >= EARLIEST_CLOCK_S => Finding::Good("plausible".to_owned()),
-        _ => Finding::Bad("the machine's clock is years behind: tokens and holds go by it".to_owned()),
+        _ => Finding::Bad(
+            "the machine's clock is years behind: tokens and holds go by it".to_owned(),
+        ),
     }
 }
 
@@ -128,9 +132,9 @@ async fn services(config: &Config, tell: &mut impl FnMut(&str, Finding)) -> bool
                 Finding::Good(format!("serving at {address}"))
             }
             Ok(answer) => Finding::Bad(format!("{:?}", answer.get_ref().status())),
-            Err(status) if config.mesh.services.contains_key(role.name()) => {
-                Finding::Note(format!("not here ({}); mesh.services names another place", status.code()))
-            }
+            Err(status) if config.mesh.services.contains_key(role.name()) => Finding::Note(
+                format!("not here ({}); mesh.services names another place", status.code()),
+            ),
             Err(status) => Finding::Bad(status.message().to_owned()),
         };
         tell(role.name(), finding);
@@ -150,7 +154,9 @@ fn port(address: SocketAddr, running: bool) -> Finding {
 async fn provider(config: &Config) -> Finding {
     let address = &config.payment.provider_url;
     if address.is_empty() {
-        return Finding::Note("none is configured: the shop starts a sandbox of its own".to_owned());
+        return Finding::Note(
+            "none is configured: the shop starts a sandbox of its own".to_owned(),
+        );
     }
     let client = reqwest::Client::builder().timeout(ANSWER_LIMIT).build();
     let answer = match client {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use souk_mesh::bus::admin_service;
 use souk_mesh::clock::SystemClock;
 use souk_mesh::platform::Platform;
 use souk_mesh::server::{Protocol, listen, serve as serve_services};
@@ -97,7 +98,7 @@ fn serve_ports(
     config: &Config,
     platform: &Platform,
     ports: Ports,
-    services: Vec<(&'static str, Routes)>,
+    mut services: Vec<(&'static str, Routes)>,
 ) -> JoinSet<Result<()>> {
     let limit = Duration::from_millis(config.drain_limit_ms);
     let drain = platform.tasks.token();
@@ -106,6 +107,8 @@ fn serve_ports(
     let ops = telemetry::router(readiness.clone());
     serving
         .spawn(async move { Ok(listen(ports.ops, ops, Protocol::Http1And2, drain, limit).await?) });
+    let events = admin_service(Arc::clone(&platform.bus), &platform.keys);
+    services.push(("mesh", Routes::new(events)));
     let stack = platform.stack.clone();
     serving
         .spawn(async move { Ok(serve_services(ports.internal, &stack, services, limit).await?) });
