@@ -178,7 +178,6 @@ async fn print_list(client: &mut Client, list: List) -> Result<()> {
             page_token,
             state: state.into(),
             workflow_type: list.workflow_type.clone(),
-            ..Default::default()
         };
         let page = client.list_workflows(request).await?.into_inner();
         for run in &page.workflows {
