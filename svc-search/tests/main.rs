@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helper may panic as its test may")]
 
+mod acknowledging;
 mod finding;
 mod following;
 mod paging;

@@ -22,6 +22,7 @@ async fn all_pages(shop: &Shop, request: SearchRequest, between: impl AsyncFn())
         assert!(page.hits.len() <= request.page_size as usize);
         found.extend(page.hits.into_iter().map(|hit| hit.product.unwrap().product_id));
         page_token = page.next_page_token;
+        assert!(found.len() <= 200, "pages come to an end");
         if page_token.is_empty() {
             return found;
         }
