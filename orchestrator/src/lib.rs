@@ -3,6 +3,8 @@
 //! [`engine`] knows nothing of commerce; [`workflows`] are the shop's, one file each; the rest is how the two are
 //! reached: by gRPC ([`service`], [`wire`]) and by the shop's events ([`signals`]).
 
+#![deny(clippy::iter_over_hash_type)] // the order of a hash map differs from run to run
+
 pub mod config;
 pub mod engine;
 mod error;

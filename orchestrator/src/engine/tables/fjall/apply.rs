@@ -1,6 +1,6 @@
 //! Turns a drain step into one batch of writes.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use ::fjall::OwnedWriteBatch;
 use prost::Message;
@@ -24,7 +24,7 @@ pub(super) fn apply(tables: &FjallTables, step: DrainStep) -> Result<(), Error> 
     let mut batch = OwnedWriteBatch::with_capacity(keyspaces.database.clone(), writes)
         .durability(Some(::fjall::PersistMode::Buffer));
     // A batch must not hold one key twice, and a workflow id may have been used again within the step.
-    let mut newest_runs: HashMap<String, RunId> = HashMap::new();
+    let mut newest_runs: BTreeMap<String, RunId> = BTreeMap::new();
     for change in step.runs {
         if change.is_new {
             let run_id = change.row.id();

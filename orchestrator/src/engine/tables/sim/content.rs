@@ -23,7 +23,7 @@ pub(crate) struct TableContent {
 impl TableContent {
     /// Makes one change.
     pub(crate) fn apply(&mut self, step: &DrainStep) {
-        let mut newest_runs: HashMap<&str, RunId> = HashMap::new();
+        let mut newest_runs: BTreeMap<&str, RunId> = BTreeMap::new();
         for change in &step.runs {
             let run_id = change.row.id();
             if change.is_new {
