@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use souk_mesh::client::{Channel, Directory};
 use souk_mesh::error::status;
 use souk_mesh::telemetry;
@@ -78,15 +78,13 @@ async fn send(mut way: Channel, request: Request<Body>) -> Response<Body> {
     way.call(request).await.unwrap_or_else(|status| status.into_http())
 }
 
-/// gRPC callers get a gRPC answer; a browser that mistyped an address gets a plain 404.
+/// Whether a request wants to be a call: by native gRPC or by gRPC-web.
+pub fn is_call(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(http::header::CONTENT_TYPE);
+    content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
 fn not_here(request: &Request<Body>) -> Response<Body> {
-    let content_type = request.headers().get(http::header::CONTENT_TYPE);
-    let is_grpc = content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-    if is_grpc {
-        let message = format!("the edge has no method {}", request.uri().path());
-        return status(Code::Unimplemented, "NOT_EXPOSED", message).into_http();
-    }
-    let mut answer = Response::new(Body::new(http_body_util::Full::from("not found\n")));
-    *answer.status_mut() = http::StatusCode::NOT_FOUND;
-    answer
+    let message = format!("the edge has no method {}", request.uri().path());
+    status(Code::Unimplemented, "NOT_EXPOSED", message).into_http()
 }

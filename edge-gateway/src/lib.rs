@@ -10,11 +10,13 @@ mod cors;
 mod forward;
 mod pictures;
 
+use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
 use axum::Router;
-use http::Request;
+use axum::response::IntoResponse as _;
+use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use souk_mesh::platform::Platform;
 use souk_mesh::server::{Protocol, listen};
@@ -22,7 +24,7 @@ use souk_mesh::telemetry::{self, Readiness};
 use tokio::net::TcpListener;
 use tonic::body::Body;
 use tonic_web::GrpcWebLayer;
-use tower::ServiceExt as _;
+use tower::{Service, ServiceExt as _};
 
 pub use config::Config;
 
@@ -68,6 +70,20 @@ fn router(platform: &Platform, readiness: Readiness, config: &Config) -> Result<
         .merge(souk_web::routes())
         .merge(pictures::routes(platform.directory.forwarding_channel("catalog")))
         .merge(telemetry::probes(readiness))
-        .fallback_service(calls)
+        .fallback(move |request: Request<axum::body::Body>| call(calls, request))
         .layer(cors::layer(config)?))
+}
+
+/// A browser that mistyped an address gets a plain 404; gRPC-web would tell it of a bad request.
+async fn call<S>(calls: S, request: Request<axum::body::Body>) -> axum::response::Response
+where
+    S: Service<Request<axum::body::Body>, Response = http::Response<Body>, Error = Infallible>,
+{
+    if !forward::is_call(request.headers()) {
+        return (StatusCode::NOT_FOUND, "not found\n").into_response();
+    }
+    match calls.oneshot(request).await {
+        Ok(answer) => answer.into_response(),
+        Err(impossible) => match impossible {},
+    }
 }
