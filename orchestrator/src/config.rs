@@ -20,7 +20,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        let Options { drain_delay, idle_after, max_idle_runs } = Options::default();
+        let Options { drain_delay, idle_after, max_idle_runs, .. } = Options::default();
         Self {
             drain_delay_ms: drain_delay.as_millis() as u64,
             idle_after_ms: idle_after.as_millis() as u64,
@@ -35,6 +35,7 @@ impl Config {
             drain_delay: Duration::from_millis(self.drain_delay_ms),
             idle_after: Duration::from_millis(self.idle_after_ms),
             max_idle_runs: self.max_idle_runs,
+            ..Options::default()
         }
     }
 }

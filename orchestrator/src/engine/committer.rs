@@ -15,7 +15,6 @@ use super::effects::Effects;
 use super::ids::Slot;
 use super::limits::{
     APPEND_RETRY_MS, EFFECTS_PER_TASK, MAX_APPEND_TRIES, MAX_SLOT_BYTES, MAX_WAITING_BYTES,
-    MAX_WAITING_COMMITS,
 };
 use super::log::Appended;
 use super::slot::SlotWriter;
@@ -54,8 +53,8 @@ impl Committer {
     }
 
     /// Whether so much waits that new work must be refused.
-    pub fn is_full(&self) -> bool {
-        self.count.load(Ordering::Relaxed) >= MAX_WAITING_COMMITS
+    pub fn is_full(&self, max_commits: usize) -> bool {
+        self.count.load(Ordering::Relaxed) >= max_commits
             || self.bytes.load(Ordering::Relaxed) >= MAX_WAITING_BYTES
     }
 

@@ -17,7 +17,7 @@ use super::error::Error;
 use super::event::{Body, Event};
 use super::idle::Idle;
 use super::ids::{LogId, RunId};
-use super::limits::{MAX_LOADED_RUNS, MAX_PAYLOAD_BYTES};
+use super::limits::{MAX_LOADED_RUNS, MAX_PAYLOAD_BYTES, MAX_UNDRAINED_BYTES, MAX_WAITING_COMMITS};
 use super::log::Log;
 use super::registry::Registry;
 use super::resources::Resources;
@@ -37,6 +37,10 @@ pub struct Options {
     pub idle_after: Duration,
     /// How many such runs stay in memory at most.
     pub max_idle_runs: usize,
+    /// Commits that may wait for the log before new work is refused.
+    pub max_waiting_commits: usize,
+    /// Bytes of the log that may be missing in the tables before new work is refused.
+    pub max_undrained_bytes: u64,
 }
 
 impl Default for Options {
@@ -45,6 +49,8 @@ impl Default for Options {
             drain_delay: Duration::from_millis(500),
             idle_after: Duration::from_secs(60),
             max_idle_runs: 20_000,
+            max_waiting_commits: MAX_WAITING_COMMITS,
+            max_undrained_bytes: MAX_UNDRAINED_BYTES,
         }
     }
 }
@@ -102,10 +108,10 @@ impl Core {
     /// Whether work that is not needed to finish other work may come in.
     pub fn admit(&self) -> Result<(), Error> {
         self.check_open()?;
-        if self.committer.is_full() {
+        if self.committer.is_full(self.options.max_waiting_commits) {
             return Err(Error::Overloaded("too many commits wait for the log"));
         }
-        if self.drainer.is_behind() {
+        if self.drainer.lag_bytes() >= self.options.max_undrained_bytes {
             return Err(Error::Overloaded("the tables are too far behind the log"));
         }
         Ok(())

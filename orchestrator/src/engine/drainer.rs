@@ -17,9 +17,7 @@ use super::cell::RunCell;
 use super::core::Core;
 use super::error::Error;
 use super::ids::Slot;
-use super::limits::{
-    DRAIN_RETRY_MS, MAX_BYTES_PER_DRAIN, MAX_RUNS_PER_DRAIN, MAX_UNDRAINED_BYTES, TRIM_EVERY_BYTES,
-};
+use super::limits::{DRAIN_RETRY_MS, MAX_BYTES_PER_DRAIN, MAX_RUNS_PER_DRAIN, TRIM_EVERY_BYTES};
 use super::row::{Cursor, RunRow};
 use super::tables::DrainStep;
 pub(crate) use change::{change_of, unpack};
@@ -52,11 +50,6 @@ impl Drainer {
     /// Bytes of the log that are not in the tables.
     pub fn lag_bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Whether the lag is so large that new starts must be refused.
-    pub fn is_behind(&self) -> bool {
-        self.lag_bytes() >= MAX_UNDRAINED_BYTES
     }
 
     /// When the oldest slot that is not in the tables became durable, in unix milliseconds.

@@ -18,10 +18,14 @@ use super::step::{Policy, StepContext, StepError, StepErrorKind};
 pub(crate) async fn drive(core: Arc<Core>, cell: Arc<RunCell>, call: Call, traceparent: Arc<str>) {
     let policy = call.callable.policy();
     let mut attempt = call.failed_attempts + 1;
+    // What is owed is owed however long the node was down: a compensation gets its whole time again. A step does not, for
+    // its participants refuse what comes too late.
+    let since_ms = if call.is_undo { core.now_ms() } else { call.scheduled_at_ms };
+    let give_up_at_ms = since_ms.saturating_add(in_ms(policy.total));
     loop {
         let result = tokio::select! {
             biased;
-            result = one_attempt(&core, &cell, &call, attempt, &traceparent) => result,
+            result = one_attempt(&core, &cell, &call, attempt, give_up_at_ms, &traceparent) => result,
             () = call.token.cancelled() => return,
             () = core.stop.cancelled() => return,
         };
@@ -31,7 +35,8 @@ pub(crate) async fn drive(core: Arc<Core>, cell: Arc<RunCell>, call: Call, trace
             }
             Err(error) => error,
         };
-        let pause = next_pause(&core, &call, &policy, attempt, &error);
+        let pause = next_pause(&core, &call, &policy, attempt, &error)
+            .filter(|pause| core.now_ms().saturating_add(in_ms(*pause)) < give_up_at_ms);
         let Some(pause) = pause else {
             return failed(&core, &cell, &call, attempt, error);
         };
@@ -51,11 +56,11 @@ async fn one_attempt(
     cell: &Arc<RunCell>,
     call: &Call,
     attempt: u32,
+    give_up_at_ms: i64,
     traceparent: &Arc<str>,
 ) -> Result<Bytes, StepError> {
     let policy = call.callable.policy();
     let now_ms = core.now_ms();
-    let give_up_at_ms = call.scheduled_at_ms.saturating_add(in_ms(policy.total));
     let context = StepContext {
         workflow_id: cell.workflow_id.clone(),
         effect_key: call.effect_key.clone(),
@@ -97,10 +102,7 @@ fn next_pause(
         return None;
     }
     let pause = policy.pause_after(attempt, core.seams.random.next_u64());
-    let pause = pause.max(error.retry_after.unwrap_or_default());
-    let since = call.scheduled_at_ms.saturating_add(in_ms(policy.total));
-    let within = core.now_ms().saturating_add(in_ms(pause)) < since;
-    within.then_some(pause)
+    Some(pause.max(error.retry_after.unwrap_or_default()))
 }
 
 fn completed(call: &Call, attempt: u32, output: Bytes) -> Body {

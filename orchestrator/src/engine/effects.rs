@@ -40,7 +40,11 @@ impl Effects {
                         effects.updates.push((answered.id.clone(), outcome.clone()));
                     }
                 }
+                Body::UndoParked(_) => metrics::counter!("souk_engine_parked_total").increment(1),
+                Body::Stuck(_) => metrics::counter!("souk_engine_stuck_total").increment(1),
                 Body::Closed(closed) => {
+                    metrics::counter!("souk_engine_closed_total", "state" => closed.state().name())
+                        .increment(1);
                     effects.closed = Some(Outcome {
                         state: closed.state(),
                         result: closed.result.clone(),

@@ -5,87 +5,35 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 mod control;
 mod message;
+mod start;
 mod view;
 
-use super::cell::{Held, Outcome, RunCell};
+use super::cell::{Held, Outcome};
 use super::committer::{Committer, commit_all};
-use super::core::{Core, Options, check_payload, check_size};
+use super::core::{Core, Options};
 use super::directory::{Directory, Found};
 use super::drainer::{Drainer, drain_all};
 use super::error::Error;
-use super::event::Started as StartedEvent;
 use super::idle::{Idle, evict_all};
-use super::ids::RunId;
-use super::limits::MAX_ID_BYTES;
 use super::log::Log;
 use super::recovery::{load_active, recover};
 use super::registry::Registry;
 use super::resources::Resources;
 use super::row::RunRow;
-use super::run::Run;
 use super::seams::Seams;
 use super::tables::Tables;
 use super::timers::{Timers, fire_all};
+pub use start::{StartRequest, Started};
 pub use view::{Description, HistoryEvent, ListPage};
 
 /// A running engine. Cheap to clone; [`Engine::shutdown`] ends it.
 #[derive(Clone)]
 pub struct Engine {
     core: Arc<Core>,
-}
-
-/// What a run is started with.
-#[derive(Clone, Debug, Default)]
-pub struct StartRequest {
-    /// The caller's name for the run. A second start under it joins the first, if type and input are the same.
-    pub workflow_id: String,
-    /// The name under which the workflow is registered.
-    pub workflow_type: String,
-    /// JSON.
-    pub input: Bytes,
-    /// W3C trace context, or empty.
-    pub traceparent: String,
-}
-
-impl StartRequest {
-    /// A request with a typed input.
-    ///
-    /// # Errors
-    /// If the input cannot be written as JSON.
-    pub fn new<I: serde::Serialize>(
-        workflow_id: impl Into<String>,
-        workflow_type: impl Into<String>,
-        input: &I,
-    ) -> Result<StartRequest, serde_json::Error> {
-        Ok(StartRequest {
-            workflow_id: workflow_id.into(),
-            workflow_type: workflow_type.into(),
-            input: serde_json::to_vec(input)?.into(),
-            traceparent: String::new(),
-        })
-    }
-
-    fn fingerprint(&self) -> Bytes {
-        let mut hash = Sha256::new();
-        hash.update((self.workflow_type.len() as u64).to_le_bytes());
-        hash.update(self.workflow_type.as_bytes());
-        hash.update(&self.input);
-        Bytes::copy_from_slice(&hash.finalize())
-    }
-}
-
-/// A run that was started, now or before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Started {
-    /// The run's id.
-    pub run_id: RunId,
-    /// Whether this request started it; otherwise an equal one did before.
-    pub is_new: bool,
 }
 
 /// What those who wait for a run's answer get.
@@ -103,7 +51,7 @@ impl Engine {
     /// Recovers what is on record and goes on from there. A first start is a recovery of nothing.
     ///
     /// # Errors
-    /// If log or tables cannot be read or written, or are damaged: nothing is changed then.
+    /// If log or tables cannot be read or written, or are damaged. What was acknowledged is untouched then.
     pub async fn open(
         options: Options,
         log: Arc<dyn Log>,
@@ -145,40 +93,6 @@ impl Engine {
         spawner.spawn("engine-evict", Box::pin(evict_all(core.clone())));
         spawner.spawn("engine-load", Box::pin(load_active(core.clone())));
         Ok(Engine { core })
-    }
-
-    /// Starts a run, or finds the one that an equal request started. Durable when it returns.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] if the workflow id belongs to a run with another type or input; [`Error::UnknownType`],
-    /// [`Error::InvalidInput`], [`Error::TooLarge`]; [`Error::Overloaded`]: try again.
-    pub async fn start(&self, request: StartRequest) -> Result<Started, Error> {
-        let (started, held) = self.start_and_hold(request).await?;
-        if let Some(held) = held {
-            self.core.wait_durable(&held, 1).await?;
-        }
-        Ok(started)
-    }
-
-    /// Like [`Engine::start`], and waits for the workflow's answer for a while. Every equal request gets the same one.
-    ///
-    /// # Errors
-    /// Those of [`Engine::start`].
-    pub async fn start_and_wait(
-        &self,
-        request: StartRequest,
-        wait: Duration,
-    ) -> Result<(Started, Answer), Error> {
-        let workflow_id = request.workflow_id.clone();
-        let (started, held) = self.start_and_hold(request).await?;
-        let answer = match held {
-            Some(held) => {
-                self.core.wait_durable(&held, 1).await?;
-                self.wait_in(&held, wait).await?
-            }
-            None => self.answer(&workflow_id, wait).await?,
-        };
-        Ok((started, answer))
     }
 
     /// Waits for the answer of a run, for a while.
@@ -234,64 +148,6 @@ impl Engine {
         }
     }
 
-    /// Starts or finds the run; its cell if it is in memory.
-    async fn start_and_hold(
-        &self,
-        request: StartRequest,
-    ) -> Result<(Started, Option<Held>), Error> {
-        check_size("the workflow id's bytes", request.workflow_id.len(), MAX_ID_BYTES)?;
-        check_payload(&request.workflow_type, &request.input)?;
-        let core = &self.core;
-        core.check_open()?;
-        let definition = core
-            .registry
-            .get(&request.workflow_type)
-            .ok_or_else(|| Error::UnknownType(request.workflow_type.clone()))?;
-        let fingerprint = request.fingerprint();
-        loop {
-            let departures = match core.directory.find(&request.workflow_id) {
-                Found::Here(held) => return joined(&held.fingerprint.clone(), &fingerprint, held),
-                Found::Absent(departures) => departures,
-            };
-            if let Some(row) = core.tables.run_by_workflow_id(&request.workflow_id).await? {
-                same(&row.input_fingerprint, &fingerprint, &request.workflow_id)?;
-                return Ok((Started { run_id: row.id(), is_new: false }, None));
-            }
-            core.admit_start()?;
-            let workflow_id: Arc<str> = request.workflow_id.as_str().into();
-            let cell = Arc::new(RunCell::new(core.new_run_id(), workflow_id, fingerprint.clone()));
-            // Before the cell can be seen: who finds it waits for the lock, and finds the run.
-            let mut guard = cell.run.lock();
-            let event = StartedEvent {
-                workflow_id: request.workflow_id.clone(),
-                workflow_type: request.workflow_type.clone(),
-                input: request.input.clone(),
-                fingerprint: fingerprint.clone(),
-                traceparent: request.traceparent.clone(),
-            };
-            definition.check(&event.input).map_err(|error| Error::InvalidInput {
-                what: request.workflow_type.clone(),
-                problem: error.to_string(),
-            })?;
-            let Some(held) = core.directory.insert(cell.clone(), departures) else { continue };
-            if !Arc::ptr_eq(&held, &cell) {
-                return joined(&held.fingerprint.clone(), &fingerprint, held);
-            }
-            let (mut run, events) = Run::start(&**definition, cell.run_id, event, core.now_ms())
-                .map_err(|error| {
-                    core.directory.remove(&cell);
-                    let problem = error.to_string();
-                    Error::InvalidInput { what: request.workflow_type.clone(), problem }
-                })?;
-            core.commit(&cell, &mut run, &events);
-            if run.is_closed() {
-                run.unload();
-            }
-            *guard = Some(Box::new(run));
-            return Ok((Started { run_id: cell.run_id, is_new: true }, Some(held)));
-        }
-    }
-
     /// The row of a run, wherever it is, as far as it is durable.
     pub(super) async fn row(&self, workflow_id: &str) -> Result<RunRow, Error> {
         if let Found::Here(held) = self.core.directory.find(workflow_id)
@@ -325,18 +181,6 @@ impl Engine {
         core.tables.sync().await?;
         Ok(())
     }
-}
-
-fn same(recorded: &Bytes, wanted: &Bytes, workflow_id: &str) -> Result<(), Error> {
-    if recorded == wanted {
-        return Ok(());
-    }
-    Err(Error::Conflict { workflow_id: workflow_id.to_owned() })
-}
-
-fn joined(recorded: &Bytes, wanted: &Bytes, held: Held) -> Result<(Started, Option<Held>), Error> {
-    same(recorded, wanted, &held.workflow_id)?;
-    Ok((Started { run_id: held.run_id, is_new: false }, Some(held)))
 }
 
 fn answer_of(row: &RunRow) -> Answer {

@@ -34,8 +34,6 @@ pub(crate) type Running = BoxFuture<'static, Result<Bytes, Failure>>;
 
 /// A workflow with its types erased.
 pub(crate) trait Definition: Send + Sync {
-    /// Whether an input fits.
-    fn check(&self, input: &[u8]) -> Result<(), serde_json::Error>;
     /// The workflow's future.
     fn begin(&self, cx: Cx, input: &[u8]) -> Result<Running, serde_json::Error>;
 }
@@ -51,10 +49,6 @@ where
     I: DeserializeOwned + Send + 'static,
     O: Serialize + Send + 'static,
 {
-    fn check(&self, input: &[u8]) -> Result<(), serde_json::Error> {
-        from_json::<I>(input).map(|_| ())
-    }
-
     fn begin(&self, cx: Cx, input: &[u8]) -> Result<Running, serde_json::Error> {
         let input: I = from_json(input)?;
         let function = self.function.clone();

@@ -30,6 +30,20 @@ pub enum RunState {
 }
 
 impl RunState {
+    /// Its name in lower case, for metrics and people.
+    pub fn name(self) -> &'static str {
+        match self {
+            RunState::Running => "running",
+            RunState::Compensating => "compensating",
+            RunState::Parked => "parked",
+            RunState::Stuck => "stuck",
+            RunState::Completed => "completed",
+            RunState::Failed => "failed",
+            RunState::Cancelled => "cancelled",
+            RunState::Terminated => "terminated",
+        }
+    }
+
     /// Whether nothing more can happen to the run.
     pub fn is_closed(self) -> bool {
         matches!(

@@ -103,17 +103,15 @@ impl Run {
         }
     }
 
-    /// A new run, and its first events.
-    pub fn start(
+    /// A new run. Nothing happens before it observes [`Body::Started`].
+    pub fn prepare(
         definition: &dyn Definition,
         run_id: RunId,
-        started: Started,
-        now_ms: i64,
-    ) -> Result<(Run, Vec<Event>), serde_json::Error> {
+        started: &Started,
+    ) -> Result<Run, serde_json::Error> {
         let mut run = Run::empty(run_id, started.workflow_id.as_str().into(), &started.traceparent);
         run.begin(definition, &started.input)?;
-        let events = run.observe(Body::Started(started), now_ms);
-        Ok((run, events))
+        Ok(run)
     }
 
     fn begin(

@@ -8,7 +8,7 @@ use souk_orchestrator::engine::log::sim::Unsynced;
 use souk_orchestrator::engine::row::RunState;
 
 use super::transfer::{Raise, Transfer};
-use super::world::{LONG, World, outline};
+use super::world::{LONG, World, outline, quick};
 
 fn raise(by: i64) -> bytes::Bytes {
     serde_json::to_vec(&Raise { by }).unwrap().into()
@@ -76,7 +76,7 @@ async fn idle_runs_leave_memory_and_come_back_when_something_happens() {
 
 #[tokio::test(start_paused = true)]
 async fn the_number_of_idle_runs_in_memory_is_bounded_before_their_time() {
-    let mut options = super::world::quick();
+    let mut options = quick();
     options.idle_after = LONG;
     options.max_idle_runs = 10;
     let world = World::with(4, options, super::transfer::registry()).await;
@@ -180,4 +180,46 @@ async fn shutting_down_drains_everything_and_cuts_steps_short() {
     assert_eq!(world.end("t").await.state, RunState::Completed);
     // Two lives: a SEAL for the first log, and the four results of the second.
     assert_eq!(world.disk.count(Operation::Append), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_work_than_the_log_takes_is_refused_and_what_was_taken_is_finished() {
+    let mut options = quick();
+    options.max_waiting_commits = 8;
+    let world = World::with(10, options, super::transfer::registry()).await;
+    world.disk.set_sync_latency(Duration::from_millis(10));
+    let orders: Vec<_> =
+        (0..100).map(|number| (format!("t{number}"), Transfer::default())).collect();
+    let starts = orders.iter().map(|(id, order)| world.start(id, order));
+    let started = futures::future::join_all(starts).await;
+    let (taken, refused): (Vec<_>, Vec<_>) =
+        orders.iter().zip(started).partition(|(_, result)| result.is_ok());
+    assert!(taken.len() >= 8 && taken.len() < 30, "{}", taken.len());
+    for ((id, _), result) in refused {
+        assert!(matches!(result, Err(Error::Overloaded(_))), "{result:?}");
+        assert!(matches!(world.engine.describe(id).await, Err(Error::NotFound(_))));
+    }
+    for ((id, _), _) in taken {
+        assert_eq!(world.end(id).await.state, RunState::Completed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tables_that_are_too_far_behind_keep_new_work_out_until_they_have_caught_up() {
+    use souk_orchestrator::engine::log::sim::{Fault, Operation};
+    let mut options = quick();
+    options.max_undrained_bytes = 4_096;
+    let world = World::with(11, options, super::transfer::registry()).await;
+    let next = world.disk.count(Operation::Apply);
+    world.disk.inject(Operation::Apply, next, Fault::Slow(Duration::from_secs(60)));
+    let mut taken = 0;
+    while world.start(&format!("t{taken}"), &Transfer::default()).await.is_ok() {
+        taken += 1;
+        world.pass(Duration::from_millis(100)).await;
+        assert!(taken < 100);
+    }
+    assert!(taken > 3);
+    world.pass(Duration::from_secs(120)).await;
+    world.start("later", &Transfer::default()).await.unwrap();
+    assert_eq!(world.end("later").await.state, RunState::Completed);
 }

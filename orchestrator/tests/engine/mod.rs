@@ -1,5 +1,6 @@
 //! The engine on a toy saga.
 
+mod architecture;
 mod bank;
 mod chaos;
 mod crash;

@@ -65,6 +65,7 @@ pub fn quick() -> Options {
         drain_delay: Duration::from_millis(20),
         idle_after: Duration::from_millis(100),
         max_idle_runs: 100,
+        ..Options::default()
     }
 }
 

@@ -94,10 +94,14 @@ impl Engine {
         from: u64,
         follow: bool,
     ) -> Result<impl Stream<Item = Result<HistoryEvent, Error>> + Send + use<>, Error> {
-        let held = match self.core.hold(workflow_id).await {
-            Ok(held) => Some(held),
-            Err(Error::Closed { .. }) => None,
-            Err(error) => return Err(error),
+        let held = match self.core.directory.find(workflow_id) {
+            Found::Here(held) => Some(held),
+            Found::Absent(_) if !follow => None,
+            Found::Absent(_) => match self.core.hold(workflow_id).await {
+                Ok(held) => Some(held),
+                Err(Error::Closed { .. }) => None,
+                Err(error) => return Err(error),
+            },
         };
         let run_id = match &held {
             Some(held) => held.run_id,

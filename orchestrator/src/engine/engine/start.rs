@@ -1,0 +1,186 @@
+//! Starting runs: idempotent by workflow id and input.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::{Answer, Engine};
+use crate::engine::cell::{Held, RunCell};
+use crate::engine::core::{check_payload, check_size};
+use crate::engine::directory::Found;
+use crate::engine::error::Error;
+use crate::engine::event::{Body, Started as StartedEvent};
+use crate::engine::ids::RunId;
+use crate::engine::limits::MAX_ID_BYTES;
+use crate::engine::run::Run;
+
+/// What a run is started with.
+#[derive(Clone, Debug, Default)]
+pub struct StartRequest {
+    /// The caller's name for the run. A second start under it joins the first, if type and input are the same.
+    pub workflow_id: String,
+    /// The name under which the workflow is registered.
+    pub workflow_type: String,
+    /// JSON.
+    pub input: Bytes,
+    /// W3C trace context, or empty.
+    pub traceparent: String,
+}
+
+impl StartRequest {
+    /// A request with a typed input.
+    ///
+    /// # Errors
+    /// If the input cannot be written as JSON.
+    pub fn new<I: serde::Serialize>(
+        workflow_id: impl Into<String>,
+        workflow_type: impl Into<String>,
+        input: &I,
+    ) -> Result<StartRequest, serde_json::Error> {
+        Ok(StartRequest {
+            workflow_id: workflow_id.into(),
+            workflow_type: workflow_type.into(),
+            input: serde_json::to_vec(input)?.into(),
+            traceparent: String::new(),
+        })
+    }
+
+    fn fingerprint(&self) -> Bytes {
+        let mut hash = Sha256::new();
+        hash.update((self.workflow_type.len() as u64).to_le_bytes());
+        hash.update(self.workflow_type.as_bytes());
+        hash.update(&self.input);
+        Bytes::copy_from_slice(&hash.finalize())
+    }
+}
+
+/// A run that was started, now or before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// The run's id.
+    pub run_id: RunId,
+    /// Whether this request started it; otherwise an equal one did before.
+    pub is_new: bool,
+}
+
+impl Engine {
+    /// Starts a run, or finds the one that an equal request started. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if the workflow id belongs to a run with another type or input; [`Error::UnknownType`],
+    /// [`Error::InvalidInput`], [`Error::TooLarge`]; [`Error::Overloaded`]: try again.
+    pub async fn start(&self, request: StartRequest) -> Result<Started, Error> {
+        let (started, held) = self.start_and_hold(request).await?;
+        if let Some(held) = held {
+            self.core.wait_durable(&held, 1).await?;
+        }
+        Ok(started)
+    }
+
+    /// Like [`Engine::start`], and waits for the workflow's answer for a while. Every equal request gets the same one.
+    ///
+    /// # Errors
+    /// Those of [`Engine::start`].
+    pub async fn start_and_wait(
+        &self,
+        request: StartRequest,
+        wait: Duration,
+    ) -> Result<(Started, Answer), Error> {
+        let workflow_id = request.workflow_id.clone();
+        let (started, held) = self.start_and_hold(request).await?;
+        let answer = match held {
+            Some(held) => {
+                self.core.wait_durable(&held, 1).await?;
+                self.wait_in(&held, wait).await?
+            }
+            None => self.answer(&workflow_id, wait).await?,
+        };
+        Ok((started, answer))
+    }
+
+    /// Starts or finds the run; its cell if it is in memory.
+    async fn start_and_hold(
+        &self,
+        request: StartRequest,
+    ) -> Result<(Started, Option<Held>), Error> {
+        check_size("the workflow id's bytes", request.workflow_id.len(), MAX_ID_BYTES)?;
+        check_payload(&request.workflow_type, &request.input)?;
+        let core = &self.core;
+        core.check_open()?;
+        let definition = core
+            .registry
+            .get(&request.workflow_type)
+            .ok_or_else(|| Error::UnknownType(request.workflow_type.clone()))?;
+        let fingerprint = request.fingerprint();
+        loop {
+            let departures = match core.directory.find(&request.workflow_id) {
+                Found::Here(held) => return joined(&fingerprint, held),
+                Found::Absent(departures) => departures,
+            };
+            if let Some(row) = core.tables.run_by_workflow_id(&request.workflow_id).await? {
+                same(&row.input_fingerprint, &fingerprint, &request.workflow_id)?;
+                return Ok((Started { run_id: row.id(), is_new: false }, None));
+            }
+            core.admit_start()?;
+            let event = StartedEvent {
+                workflow_id: request.workflow_id.clone(),
+                workflow_type: request.workflow_type.clone(),
+                input: request.input.clone(),
+                fingerprint: fingerprint.clone(),
+                traceparent: request.traceparent.clone(),
+            };
+            let run_id = core.new_run_id();
+            let run = Run::prepare(&**definition, run_id, &event).map_err(|error| {
+                let problem = error.to_string();
+                Error::InvalidInput { what: request.workflow_type.clone(), problem }
+            })?;
+            let cell = Arc::new(RunCell::new(
+                run_id,
+                event.workflow_id.as_str().into(),
+                fingerprint.clone(),
+            ));
+            let Some(held) = self.begin(&cell, run, event, departures) else { continue };
+            if !Arc::ptr_eq(&held, &cell) {
+                return joined(&fingerprint, held);
+            }
+            return Ok((Started { run_id, is_new: true }, Some(held)));
+        }
+    }
+
+    /// Puts a new run into the directory and lets it begin, unless another is there already.
+    fn begin(
+        &self,
+        cell: &Arc<RunCell>,
+        mut run: Run,
+        event: StartedEvent,
+        departures: u64,
+    ) -> Option<Held> {
+        let core = &self.core;
+        // Before the cell can be seen: who finds it waits for the lock, and finds the run.
+        let mut guard = cell.run.lock();
+        let held = core.directory.insert(cell.clone(), departures)?;
+        if Arc::ptr_eq(&held, cell) {
+            let events = run.observe(Body::Started(event), core.now_ms());
+            core.commit(cell, &mut run, &events);
+            if run.is_closed() {
+                run.unload();
+            }
+            *guard = Some(Box::new(run));
+        }
+        Some(held)
+    }
+}
+
+fn same(recorded: &Bytes, wanted: &Bytes, workflow_id: &str) -> Result<(), Error> {
+    if recorded == wanted {
+        return Ok(());
+    }
+    Err(Error::Conflict { workflow_id: workflow_id.to_owned() })
+}
+
+fn joined(wanted: &Bytes, held: Held) -> Result<(Started, Option<Held>), Error> {
+    same(&held.fingerprint, wanted, &held.workflow_id)?;
+    Ok((Started { run_id: held.run_id, is_new: false }, Some(held)))
+}
