@@ -2,7 +2,9 @@
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -38,6 +40,7 @@ async fn picture(
                 (CONTENT_TYPE, HeaderValue::from_str(&picture.content_type).ok()),
                 (CACHE_CONTROL, Some(ONE_HOUR)),
                 (CONTENT_SECURITY_POLICY, Some(INERT)),
+                (X_CONTENT_TYPE_OPTIONS, Some(HeaderValue::from_static("nosniff"))),
             ];
             let headers: axum::http::HeaderMap =
                 headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
