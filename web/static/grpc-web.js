@@ -3,6 +3,8 @@
 
 const FRAME_HEADER_BYTES = 5;
 const TRAILERS = 0x80;
+/** How long one answer may take until the page stops waiting for it. */
+const CALL_TIMEOUT_MS = 10_000;
 const CODES = [
   "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
   "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
@@ -11,52 +13,68 @@ const CODES = [
 
 /** What a call ends with when it does not end well: the gRPC code, the reason, and field by field what is wrong. */
 export class RpcError extends Error {
-  constructor(code, message, { reason = "", metadata = [], fields = [] } = {}) {
+  constructor(code, message, { reason = "", fields = [] } = {}) {
     super(message);
     this.code = code;
     this.reason = reason;
-    this.metadata = metadata;
     this.fields = fields;
   }
 }
 
+/** Calls the shop. `session` holds the token; one that the shop does not know (any more) is dropped. */
 export class Client {
-  constructor(contract, { token = () => null } = {}) {
+  constructor(contract, session) {
     this.contract = contract;
-    this.token = token;
+    this.session = session;
   }
 
   /** One answer. `method` is `souk.order.v1.OrderService/PlaceOrder`. */
   async call(method, request = {}) {
     let answer;
-    for await (const message of this.stream(method, request)) answer = message;
+    const signal = AbortSignal.timeout(CALL_TIMEOUT_MS);
+    for await (const message of this.stream(method, request, { signal })) answer = message;
     if (answer === undefined) throw new RpcError("INTERNAL", "the call ended without an answer");
     return answer;
   }
 
   /** Every message of a server stream, as it arrives. */
   async *stream(method, request = {}, { signal } = {}) {
+    const { token } = this.session;
+    try {
+      yield* this.#attempt(method, request, token, signal);
+    } catch (error) {
+      // A stale token is refused even where none is needed: what is for everybody works without it.
+      if (!token || error.reason !== "BAD_CREDENTIALS") throw error;
+      this.session.drop();
+      yield* this.#attempt(method, request, null, signal);
+    }
+  }
+
+  async *#attempt(method, request, token, signal) {
     const [service, name] = method.split("/");
     const type = service.slice(0, service.lastIndexOf("."));
     const headers = { "content-type": "application/grpc-web+proto", "x-grpc-web": "1" };
-    const token = this.token();
     if (token) headers.authorization = `Bearer ${token}`;
     const body = frame(this.contract.encode(`${type}.${name}Request`, request));
-    const answer = await fetch(`/${method}`, { method: "POST", headers, body, signal });
-    if (!answer.ok && !answer.headers.has("grpc-status")) {
-      throw new RpcError("UNAVAILABLE", `the shop answered HTTP ${answer.status}`);
-    }
-    this.#check(answer.headers);
-    let ended = answer.headers.has("grpc-status");
-    for await (const [flags, data] of frames(answer.body)) {
-      if (flags & TRAILERS) {
-        this.#check(trailers(data));
-        ended = true;
-      } else {
-        yield this.contract.decode(`${type}.${name}Response`, data);
+    try {
+      const answer = await fetch(`/${method}`, { method: "POST", headers, body, signal });
+      if (!answer.ok && !answer.headers.has("grpc-status")) {
+        throw new RpcError("UNAVAILABLE", `the shop answered HTTP ${answer.status}`);
       }
+      this.#check(answer.headers);
+      let ended = answer.headers.has("grpc-status");
+      for await (const [flags, data] of frames(answer.body)) {
+        if (flags & TRAILERS) {
+          this.#check(trailers(data));
+          ended = true;
+        } else {
+          yield this.contract.decode(`${type}.${name}Response`, data);
+        }
+      }
+      if (!ended) throw new RpcError("UNAVAILABLE", "the connection was cut");
+    } catch (error) {
+      throw asRpcError(error);
     }
-    if (!ended) throw new RpcError("UNAVAILABLE", "the connection was cut");
   }
 
   #check(headers) {
@@ -78,6 +96,14 @@ export class Client {
     }
     return found;
   }
+}
+
+/** What the network says is an error of the call too. */
+function asRpcError(error) {
+  if (error instanceof RpcError) return error;
+  if (error.name === "TimeoutError") return new RpcError("DEADLINE_EXCEEDED", "the shop takes too long to answer");
+  if (error instanceof TypeError) return new RpcError("UNAVAILABLE", "the shop cannot be reached");
+  return error;
 }
 
 function frame(message) {

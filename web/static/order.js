@@ -1,10 +1,13 @@
 // One order on its way: every step as it happens, from the live stream of the order service.
 
+import { element, explain } from "./dom.js";
 import { formatMoney } from "./money.js";
 
 const ORDERS = "souk.order.v1.OrderService";
 const RECONNECT_MS = 1000;
 const MAX_RECONNECTS = 30;
+const MINUTE_MS = 60_000;
+/** What a state is called, and whether that is good news. */
 const STATES = {
   ORDER_STATE_PENDING: ["Pending", ""],
   ORDER_STATE_PROCESSING: ["Being packed", "good"],
@@ -17,107 +20,163 @@ const MARKS = {
   PROGRESS_KIND_STEP_STARTED: "started",
   PROGRESS_KIND_STEP_DONE: "done",
   PROGRESS_KIND_STEP_FAILED: "failed",
-  PROGRESS_KIND_UNDO_STARTED: "undone",
+  PROGRESS_KIND_UNDO_STARTED: "undoing",
   PROGRESS_KIND_UNDO_DONE: "undone",
-  PROGRESS_KIND_WAITING: "started",
-  PROGRESS_KIND_FINISHED: "done",
+  PROGRESS_KIND_WAITING: "waiting",
 };
+const CANCELLABLE = ["ORDER_STATE_PENDING", "ORDER_STATE_PROCESSING"];
 
-const element = (name, properties = {}) => Object.assign(document.createElement(name), properties);
 const pause = (ms) => new Promise((wake) => setTimeout(wake, ms));
+const milliseconds = (time) => Number(time.seconds) * 1000 + Math.floor(time.nanos / 1e6);
 
-/** Draws the order that was placed into `place` and keeps it true until nothing more will happen. */
-export async function followOrder(client, placed, place) {
-  const { order } = placed;
-  const state = element("span", { className: "state" });
-  const steps = element("ol", { className: "steps" });
-  const actions = element("div", { className: "actions" });
-  place.replaceChildren(
-    element("h3", { textContent: `Thank you. ${formatMoney(order.total)}` }),
-    element("p", { className: "id", textContent: order.order_id }),
-    state, steps, actions,
-  );
-  const showState = (name) => {
-    const [words, tone] = STATES[name] ?? [name, ""];
-    state.textContent = words;
-    state.className = `state ${tone}`;
-    state.dataset.state = name;
-  };
-  showState(order.state);
-  showActions(client, placed, actions);
-
-  const began = milliseconds(order.create_time);
-  const rows = new Map();
-  for await (const progress of progressOf(client, order.order_id)) {
-    if (progress.order_state !== "ORDER_STATE_UNSPECIFIED") showState(progress.order_state);
-    showProgress(progress, rows, steps, began);
-    if (["ORDER_STATE_SHIPPED", "ORDER_STATE_DELIVERED", "ORDER_STATE_CANCELLED"].includes(progress.order_state)) {
-      actions.replaceChildren();
+/**
+ * Draws the order that was placed into `place` and keeps it true until nothing more will happen or `signal` is aborted.
+ * `back` leaves it; `changed` is called when what is in stock may be another.
+ */
+export async function followOrder(client, placed, place, { signal, back, back_title, changed }) {
+  const view = new OrderView(client, placed, place, { back, back_title });
+  try {
+    for await (const progress of progressOf(client, placed.order.order_id, signal)) {
+      view.take(progress);
+      if (["PROGRESS_KIND_UNDO_DONE", "PROGRESS_KIND_FINISHED"].includes(progress.kind)) changed();
+      if (progress.step === "CommitStock" && progress.kind === "PROGRESS_KIND_STEP_DONE") changed();
     }
+  } catch (error) {
+    if (!signal.aborted) view.lost(error);
   }
 }
 
 /** The stream, taken up again where it broke off. */
-async function* progressOf(client, order_id) {
+async function* progressOf(client, order_id, signal) {
   let resume_token = "";
-  for (let broken = 0; broken < MAX_RECONNECTS; broken++) {
+  for (let broken = 0; ; broken++) {
     try {
-      for await (const answer of client.stream(`${ORDERS}/WatchOrder`, { order_id, resume_token })) {
+      for await (const answer of client.stream(`${ORDERS}/WatchOrder`, { order_id, resume_token }, { signal })) {
         resume_token = answer.resume_token;
         broken = 0;
         yield answer.progress;
       }
       return;
     } catch (error) {
-      if (!["UNAVAILABLE", "UNKNOWN", "DEADLINE_EXCEEDED"].includes(error.code) && !(error instanceof TypeError)) throw error;
+      const passes = ["UNAVAILABLE", "UNKNOWN", "DEADLINE_EXCEEDED"].includes(error.code);
+      if (signal.aborted || !passes || broken === MAX_RECONNECTS) throw error;
       await pause(RECONNECT_MS);
     }
   }
 }
 
-/** A step keeps its row while it goes from started to done; everything else gets a new one. */
-function showProgress(progress, rows, steps, began) {
-  const isStep = progress.kind.startsWith("PROGRESS_KIND_STEP") && progress.step;
-  const isUndo = progress.kind.startsWith("PROGRESS_KIND_UNDO") && progress.step;
-  const key = isStep ? progress.step : isUndo ? `undo ${progress.step}` : "";
-  let row = key ? rows.get(key) : undefined;
-  if (!row) {
-    row = element("li");
-    row.append(element("span"), element("time"));
-    steps.append(row);
-    if (key) rows.set(key, row);
+class OrderView {
+  constructor(client, placed, place, { back, back_title }) {
+    const { order } = placed;
+    this.client = client;
+    this.order_id = order.order_id;
+    this.began = milliseconds(order.create_time);
+    this.refusal = placed.placement === "PLACEMENT_REFUSED" ? placed.refusal_message || placed.refusal_reason : "";
+    this.state = order.state;
+    this.challenge = placed.challenge_url;
+    /** Step → its row; a step keeps its row while it goes from started to done. */
+    this.rows = new Map();
+    this.title = element("h3", { tabIndex: -1 });
+    this.words = element("p", { className: "words" });
+    this.badge = element("span", { className: "state" });
+    this.steps = element("ol", { className: "steps" });
+    this.steps.setAttribute("aria-live", "polite");
+    this.problem = element("p", { className: "problem", hidden: true });
+    this.problem.setAttribute("role", "alert");
+    this.bank = element("a", { className: "primary wide", target: "_blank", rel: "noopener", textContent: "Approve at your bank ↗" });
+    this.cancel = element("button", { type: "button", className: "quiet wide", textContent: "Cancel this order" });
+    this.cancel.id = "cancel";
+    this.cancel_request_id = crypto.randomUUID();
+    this.cancel.addEventListener("click", () => this.#cancel());
+    const leave = element("button", { type: "button", className: "quiet wide", textContent: back_title });
+    leave.id = "leave";
+    leave.addEventListener("click", back);
+    const facts = element("dl", { className: "facts" },
+      element("dt", { textContent: "Total" }), element("dd", { textContent: formatMoney(order.total) }),
+      element("dt", { textContent: "State" }), element("dd", {}, this.badge),
+      element("dt", { textContent: "Order" }), element("dd", { className: "id", textContent: order.order_id }));
+    const actions = element("div", { className: "actions" }, this.problem, this.bank, leave, this.cancel);
+    place.replaceChildren(this.title, this.words, facts, this.steps, actions);
+    this.#draw();
+    this.title.focus();
   }
-  row.className = MARKS[progress.kind] ?? "";
-  row.dataset.kind = progress.kind;
-  const [title, time] = row.children;
-  title.textContent = progress.detail ? `${progress.title} (${progress.detail})` : progress.title;
-  time.textContent = `${Math.max(0, milliseconds(progress.time) - began)} ms`;
-}
 
-function showActions(client, placed, actions) {
-  const { order_id } = placed.order;
-  if (placed.placement === "PLACEMENT_CHALLENGE") {
-    actions.append(element("a", {
-      className: "primary", href: placed.challenge_url, target: "_blank", rel: "noopener",
-      textContent: "Confirm with your bank",
-    }));
+  take(progress) {
+    if (progress.order_state !== "ORDER_STATE_UNSPECIFIED") this.state = progress.order_state;
+    if (progress.kind === "PROGRESS_KIND_WAITING" && /^https?:/.test(progress.detail)) this.challenge = progress.detail;
+    else if (progress.step) this.challenge = "";
+    this.#show(progress);
+    this.#draw();
   }
-  if (placed.placement === "PLACEMENT_REFUSED") {
-    actions.append(element("p", { className: "problem", textContent: placed.refusal_message || placed.refusal_reason }));
-    return;
+
+  lost(error) {
+    this.problem.textContent = explain(error);
+    this.problem.hidden = false;
   }
-  const cancel = element("button", { type: "button", className: "quiet", textContent: "Cancel this order" });
-  const request_id = crypto.randomUUID();
-  cancel.addEventListener("click", async () => {
-    cancel.disabled = true;
-    try {
-      await client.call(`${ORDERS}/CancelOrder`, { order_id, request_id, reason: "changed my mind" });
-    } catch (error) {
-      cancel.disabled = false;
-      cancel.textContent = error.message;
+
+  #draw() {
+    const [words, tone] = STATES[this.state] ?? [this.state, ""];
+    this.badge.textContent = words;
+    this.badge.className = `state ${tone}`;
+    this.badge.dataset.state = this.state;
+    this.bank.hidden = !this.challenge;
+    this.bank.href = this.challenge || "#";
+    this.cancel.hidden = !CANCELLABLE.includes(this.state) || Boolean(this.refusal);
+    [this.title.textContent, this.words.textContent] = this.#headline();
+  }
+
+  #headline() {
+    if (this.refusal) return ["Not ordered", `${this.refusal} Nothing was charged and nothing is held for you.`];
+    if (this.state === "ORDER_STATE_CANCELLED") return ["Cancelled", "What was done for this order is undone, step by step."];
+    if (this.challenge) return ["One more step", "Your bank wants to know that it is you who pays. Your items are held meanwhile."];
+    return ["Thank you!", "This is what happens with your order right now."];
+  }
+
+  #show(progress) {
+    if (progress.kind === "PROGRESS_KIND_FINISHED") return; // the state tells how it ended
+    const isEnd = progress.kind === "PROGRESS_KIND_STATE" && progress.order_state === "ORDER_STATE_CANCELLED";
+    const key = rowOf(progress);
+    let row = this.rows.get(key);
+    // A payment is asked about again after its challenge: that is another row.
+    if (!row || row.className === "done") {
+      row = element("li", {}, element("span"), element("time"));
+      this.steps.append(row);
+      this.rows.set(key, row);
     }
-  });
-  actions.append(cancel);
+    // Whatever it was that the order waited for has come.
+    for (const other of this.steps.querySelectorAll(".waiting")) other.className = "done";
+    row.className = isEnd ? "ended" : MARKS[progress.kind] ?? "";
+    row.dataset.kind = progress.kind;
+    row.dataset.step = progress.step;
+    const [title, time] = row.children;
+    const detail = /^https?:/.test(progress.detail) ? "" : progress.detail;
+    title.textContent = detail ? `${progress.title} (${detail})` : progress.title;
+    time.textContent = since(milliseconds(progress.time) - this.began);
+  }
+
+  async #cancel() {
+    this.cancel.disabled = true;
+    this.problem.hidden = true;
+    try {
+      const { order_id, cancel_request_id: request_id } = this;
+      await this.client.call(`${ORDERS}/CancelOrder`, { order_id, request_id, reason: "changed my mind" });
+    } catch (error) {
+      this.lost(error);
+    } finally {
+      this.cancel.disabled = false;
+    }
+  }
 }
 
-const milliseconds = (time) => Number(time.seconds) * 1000 + Math.floor(time.nanos / 1e6);
+/** Steps and undos have a row each; everything else gets a new one. */
+function rowOf(progress) {
+  if (progress.step && progress.kind.startsWith("PROGRESS_KIND_STEP")) return progress.step;
+  if (progress.step && progress.kind.startsWith("PROGRESS_KIND_UNDO")) return `undo ${progress.step}`;
+  return Symbol(progress.title);
+}
+
+function since(ms) {
+  if (ms < 1000) return `${Math.max(0, ms)} ms`;
+  if (ms < MINUTE_MS) return `${(ms / 1000).toFixed(1)} s`;
+  return `${Math.floor(ms / MINUTE_MS)} min ${Math.floor((ms % MINUTE_MS) / 1000)} s`;
+}
