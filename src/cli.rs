@@ -54,10 +54,19 @@ enum Command {
     Workflow(workflow::Command),
     /// Says what is wrong with this machine, the configuration or a running shop.
     Doctor,
+    /// Measures, and checks the invariants afterwards.
+    #[command(subcommand)]
+    Bench(Bench),
     /// Prints a token for an operator, signed with the key in the data folder.
     Token(operator::TokenRequest),
     /// Runs the sandbox payment provider alone.
     SandboxProvider(provider::Flags),
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Orders through the edge: throughput, waits, and whether everything adds up behind them.
+    Orders(souk_bench::orders::Options),
 }
 
 impl Cli {
@@ -73,6 +82,9 @@ impl Cli {
             }
             Command::Workflow(command) => workflow::run(&config()?, command).await,
             Command::Doctor => doctor::run(config).await,
+            Command::Bench(Bench::Orders(options)) => {
+                souk_bench::orders::run(options, &config()?.data).await
+            }
             Command::Token(request) => operator::print_token(&config()?, request),
             Command::SandboxProvider(flags) => provider::run(flags).await,
         }

@@ -1,1 +1,12 @@
 //! Benchmarks of Souk, and the invariants that are checked after each.
+//!
+//! A figure counts only if money and stock add up behind it, so every benchmark ends with [`invariants`], which the
+//! crash tests of the whole shop call too.
+
+pub mod invariants;
+pub mod orders;
+
+mod cpu;
+mod own_shop;
+mod schedule;
+mod statistics;
