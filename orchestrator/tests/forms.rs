@@ -87,7 +87,7 @@ impl Form for Embedded {
     }
 }
 
-/// Copies a folder and everything in it.
+/// Copies a folder and everything in it, but does not write the zeros that journals were given in advance.
 pub fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -96,7 +96,11 @@ pub fn copy_folder(from: &Path, to: &Path) {
         if entry.file_type().unwrap().is_dir() {
             copy_folder(&entry.path(), &target);
         } else {
-            std::fs::copy(entry.path(), target).unwrap();
+            let bytes = std::fs::read(entry.path()).unwrap();
+            let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            std::fs::write(&target, &bytes[..used]).unwrap();
+            let copy = std::fs::OpenOptions::new().write(true).open(&target).unwrap();
+            copy.set_len(bytes.len() as u64).unwrap();
         }
     }
 }

@@ -34,7 +34,7 @@ async fn contract<F: Form>(form: impl Fn() -> F) {
     a_trim_forgets_for_good_and_only_what_it_may(form()).await;
     one_of_two_writers_gets_the_slot(form()).await;
     a_log_goes_on_after_a_crash(form()).await;
-    for seed in 0..10 {
+    for seed in 0..5 {
         random_calls_agree_with_a_model(form(), seed).await;
     }
 }

@@ -69,12 +69,12 @@ fn journal(folder: &Path) -> PathBuf {
 }
 
 /// How many bytes of a file are in use: those behind are the zeros that were allocated in advance.
-fn used_bytes(path: &Path) -> u64 {
+pub fn used_bytes(path: &Path) -> u64 {
     let bytes = std::fs::read(path).unwrap();
     bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)
 }
 
-fn flip(path: &Path, offset: u64) {
+pub fn flip(path: &Path, offset: u64) {
     let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, offset).unwrap();
@@ -82,16 +82,16 @@ fn flip(path: &Path, offset: u64) {
 }
 
 /// What was cut from the journal, if anything was.
-fn cut_copy(folder: &Path) -> Option<PathBuf> {
+pub fn cut_copy(folder: &Path) -> Option<PathBuf> {
     let mut entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.find(|path| path.display().to_string().contains("/cut-"))
 }
 
-fn truncate(path: &Path, length: u64) {
+pub fn truncate(path: &Path, length: u64) {
     OpenOptions::new().write(true).open(path).unwrap().set_len(length).unwrap();
 }
 
-fn copy_of(folder: &TempDir) -> TempDir {
+pub fn copy_of(folder: &TempDir) -> TempDir {
     let copy = TempDir::new().unwrap();
     copy_folder(folder.path(), copy.path());
     copy

@@ -9,4 +9,5 @@ mod forms;
 mod log_contract;
 mod log_damage;
 mod tables_contract;
+mod tables_damage;
 mod tables_model;

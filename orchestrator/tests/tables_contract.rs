@@ -1,9 +1,13 @@
 //! The rules of `engine::tables`, held on every form.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use bytes::Bytes;
 use souk_orchestrator::engine::ids::{LogId, RunId, Slot};
 use souk_orchestrator::engine::row::{Cursor, HistoryChunk, RunRow, RunState, TimerRow};
 use souk_orchestrator::engine::tables::{DrainStep, ListFilter, RunChange, Tables};
+use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use crate::forms::{Embedded, Form, Simulated};
@@ -31,6 +35,7 @@ async fn contract<F: Form>(form: impl Fn() -> F) {
     applying_again_changes_nothing(form()).await;
     a_crash_keeps_whole_steps_in_order(form()).await;
     what_was_synced_survives(form()).await;
+    nobody_sees_half_a_step(form()).await;
 }
 
 pub fn run_id(number: u128) -> RunId {
@@ -310,7 +315,7 @@ async fn applying_again_changes_nothing(mut form: impl Form) {
 async fn a_crash_keeps_whole_steps_in_order(mut form: impl Form) {
     let mut open = form.open();
     let mut survived = 0;
-    for life in 0..10_u64 {
+    for life in 0..5_u64 {
         for more in 1..=5 {
             let slot = survived + more;
             let rows = [2 * slot, 2 * slot + 1].map(u128::from);
@@ -335,4 +340,35 @@ async fn what_was_synced_survives(mut form: impl Form) {
     open.tables.sync().await.unwrap();
     let open = form.cut_power(open);
     assert!(open.tables.run(run_id(1)).await.unwrap().is_some());
+}
+
+/// Runs move between tables when they close; a reader beside it finds each of them all the time.
+async fn nobody_sees_half_a_step(mut form: impl Form) {
+    const STEPS: u64 = 60;
+    const RUNS_OF_A_STEP: u64 = 40;
+    let numbers = |nth: u64| (nth * RUNS_OF_A_STEP..).take(40).map(u128::from);
+    let tables = form.open().tables;
+    let open = (0..STEPS).flat_map(numbers);
+    let open = open.map(|number| change(row(number, "place_order", RunState::Running)));
+    tables.apply(step(0, open.collect())).await.unwrap();
+    let under_way = Arc::new(AtomicU64::new(0));
+    let (writer, at, runtime) = (tables.clone(), under_way.clone(), Handle::current());
+    let writing = std::thread::spawn(move || {
+        for nth in 0..STEPS {
+            at.store(nth, Ordering::Relaxed);
+            let close = |number| later(row(number, "place_order", RunState::Completed));
+            runtime.block_on(writer.apply(step(1, numbers(nth).map(close).collect()))).unwrap();
+        }
+    });
+    while !writing.is_finished() {
+        let nth = under_way.load(Ordering::Relaxed);
+        for number in numbers(nth) {
+            let found = tables.run(run_id(number)).await.unwrap();
+            assert_eq!(found.map(|row| row.id()), Some(run_id(number)));
+        }
+        let end = Some(run_id(u128::from((nth + 1) * RUNS_OF_A_STEP)));
+        let page = tables.list(&ListFilter::default(), end, 40).await.unwrap();
+        assert!(page.iter().all(|row| row.state == page[0].state), "half a step");
+    }
+    writing.join().unwrap();
 }

@@ -11,7 +11,7 @@ mod values;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use ::fjall::{PersistMode, Readable};
+use ::fjall::{Keyspace, PersistMode, Readable, Snapshot, UserValue};
 use async_trait::async_trait;
 
 use self::values::{ClosedRun, decode};
@@ -38,34 +38,59 @@ impl FjallTables {
         }
     }
 
+    /// The tables as they are between two steps. Reads go through one: a single read would see a step half applied.
+    fn snapshot(&self) -> Snapshot {
+        self.store.tables.database.snapshot()
+    }
+
+    fn get(
+        &self,
+        snapshot: &Snapshot,
+        keyspace: &Keyspace,
+        key: &[u8],
+    ) -> Result<Option<UserValue>, Error> {
+        snapshot.get(keyspace, key).map_err(|error| self.failed(error))
+    }
+
     /// A run's row, and its history if that is within a closed run's record.
-    ///
-    /// `open` is read first: a run that closes meanwhile is then found in `closed`.
-    fn stored(&self, run_id: RunId) -> Result<(Option<RunRow>, Option<HistoryChunk>), Error> {
-        let keyspaces = &self.store.tables;
-        let open = keyspaces.open.get(run_id.as_bytes()).map_err(|error| self.failed(error))?;
-        if let Some(value) = open {
+    fn stored(
+        &self,
+        snapshot: &Snapshot,
+        run_id: RunId,
+    ) -> Result<(Option<RunRow>, Option<HistoryChunk>), Error> {
+        if let Some(value) = self.get(snapshot, &self.store.tables.open, run_id.as_bytes())? {
             let row = decode(&value).map_err(|what| damaged(&format!("open/{run_id}"), &what))?;
             return Ok((Some(row), None));
         }
-        match self.closed(run_id)? {
+        match self.closed(snapshot, run_id)? {
             Some(closed) => Ok((Some(closed.row), closed.history)),
             None => Ok((None, None)),
         }
     }
 
-    fn closed(&self, run_id: RunId) -> Result<Option<ClosedRun>, Error> {
-        let value =
-            self.store.tables.closed.get(run_id.as_bytes()).map_err(|error| self.failed(error))?;
+    fn closed(&self, snapshot: &Snapshot, run_id: RunId) -> Result<Option<ClosedRun>, Error> {
+        let value = self.get(snapshot, &self.store.tables.closed, run_id.as_bytes())?;
         value
             .map(|value| decode(&value).map_err(|what| damaged(&format!("closed/{run_id}"), &what)))
             .transpose()
     }
 
+    /// The row of a run that an index names.
+    fn indexed(&self, snapshot: &Snapshot, run_id: RunId) -> Result<RunRow, Error> {
+        self.stored(snapshot, run_id)?.0.ok_or_else(|| {
+            damaged(&format!("closed/{run_id}"), "an index names the run, but it has no record")
+        })
+    }
+
     /// The first event of the chunk that holds `from_sequence`, or of the next one.
-    fn first_chunk(&self, run_id: RunId, from_sequence: u64) -> Result<u64, Error> {
+    fn first_chunk(
+        &self,
+        snapshot: &Snapshot,
+        run_id: RunId,
+        from_sequence: u64,
+    ) -> Result<u64, Error> {
         let range = keys::history(run_id, 0)..=keys::history(run_id, from_sequence);
-        match self.store.tables.history.range(range).next_back() {
+        match snapshot.range(&self.store.tables.history, range).next_back() {
             Some(entry) => {
                 let value = entry.value().map_err(|error| self.failed(error))?;
                 let chunk = decode_chunk(run_id, &value)?;
@@ -80,8 +105,7 @@ impl FjallTables {
 #[async_trait]
 impl Tables for FjallTables {
     async fn cursor(&self) -> Result<Option<Cursor>, Error> {
-        let value =
-            self.store.tables.cursor.get(keys::CURSOR).map_err(|error| self.failed(error))?;
+        let value = self.get(&self.snapshot(), &self.store.tables.cursor, keys::CURSOR)?;
         value
             .map(|value| {
                 keys::decode_cursor(&value)
@@ -103,17 +127,18 @@ impl Tables for FjallTables {
     }
 
     async fn run_by_workflow_id(&self, workflow_id: &str) -> Result<Option<RunRow>, Error> {
-        let value =
-            self.store.tables.workflow_ids.get(workflow_id).map_err(|error| self.failed(error))?;
+        let snapshot = self.snapshot();
+        let workflow_ids = &self.store.tables.workflow_ids;
+        let value = self.get(&snapshot, workflow_ids, workflow_id.as_bytes())?;
         let Some(value) = value else { return Ok(None) };
         let run_id = RunId::from_slice(&value).ok_or_else(|| {
             damaged(&format!("workflow_ids/{workflow_id}"), "it does not hold a run id")
         })?;
-        self.run(run_id).await
+        self.indexed(&snapshot, run_id).map(Some)
     }
 
     async fn run(&self, run_id: RunId) -> Result<Option<RunRow>, Error> {
-        Ok(self.stored(run_id)?.0)
+        Ok(self.stored(&self.snapshot(), run_id)?.0)
     }
 
     async fn history(
@@ -122,15 +147,16 @@ impl Tables for FjallTables {
         from_sequence: u64,
         limit_bytes: usize,
     ) -> Result<Vec<HistoryChunk>, Error> {
-        if let Some(chunk) = self.closed(run_id)?.and_then(|closed| closed.history) {
+        let snapshot = self.snapshot();
+        if let Some(chunk) = self.closed(&snapshot, run_id)?.and_then(|closed| closed.history) {
             let holds = from_sequence < chunk.first_sequence + u64::from(chunk.count);
             return Ok(if holds { vec![chunk] } else { Vec::new() });
         }
-        let first = self.first_chunk(run_id, from_sequence)?;
+        let first = self.first_chunk(&snapshot, run_id, from_sequence)?;
         let range = keys::history(run_id, first)..=keys::history(run_id, u64::MAX);
         let mut chunks = Vec::new();
         let mut gathered = 0;
-        for entry in self.store.tables.history.range(range) {
+        for entry in snapshot.range(&self.store.tables.history, range) {
             let value = entry.value().map_err(|error| self.failed(error))?;
             let chunk = decode_chunk(run_id, &value)?;
             gathered += chunk.bytes.len();
@@ -154,7 +180,7 @@ impl Tables for FjallTables {
             return Ok(Vec::new());
         }
         let range = (start.map_or(Bound::Unbounded, Bound::Excluded), Bound::Included(last));
-        let entries = self.store.tables.timers.range(range);
+        let entries = self.snapshot().range(&self.store.tables.timers, range);
         entries
             .take(limit)
             .map(|entry| {
@@ -171,7 +197,7 @@ impl Tables for FjallTables {
         after: Option<RunId>,
         limit: usize,
     ) -> Result<Vec<RunRow>, Error> {
-        let snapshot = self.store.tables.database.snapshot();
+        let snapshot = self.snapshot();
         let keyspaces = &self.store.tables;
         let keyspace = if only_active { &keyspaces.active } else { &keyspaces.open };
         let start = after.map_or(Bound::Unbounded, |after| Bound::Excluded(*after.as_bytes()));
@@ -182,7 +208,7 @@ impl Tables for FjallTables {
             let run_id =
                 RunId::from_slice(&key).ok_or_else(|| damaged("open", "a key is not a run id"))?;
             rows.push(if only_active {
-                list::read_row(self, &snapshot, run_id)?
+                self.indexed(&snapshot, run_id)?
             } else {
                 decode(&value).map_err(|what| damaged(&format!("open/{run_id}"), &what))?
             });

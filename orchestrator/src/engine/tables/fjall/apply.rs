@@ -48,7 +48,8 @@ fn apply_change(
     let keyspaces = &tables.store.tables;
     let run_id = change.row.id();
     let RunChange { row, is_new, mut chunk, timers_set, timers_cleared } = change;
-    let (before, mut inline) = if is_new { (None, None) } else { tables.stored(run_id)? };
+    let (before, mut inline) =
+        if is_new { (None, None) } else { tables.stored(&tables.snapshot(), run_id)? };
     index(keyspaces, batch, before.as_ref(), &row);
     for timer in &timers_cleared {
         batch.remove(&keyspaces.timers, &keys::timer(timer)[..]);

@@ -2,7 +2,6 @@
 
 use ::fjall::{Iter, Readable, Snapshot};
 
-use super::values::{ClosedRun, decode};
 use super::{FjallTables, damaged, keys};
 use crate::engine::ids::RunId;
 use crate::engine::row::{RunRow, RunState};
@@ -29,7 +28,7 @@ pub(super) fn list(
     before: Option<RunId>,
     limit: usize,
 ) -> Result<Vec<RunRow>, Error> {
-    let snapshot = tables.store.tables.database.snapshot();
+    let snapshot = tables.snapshot();
     let mut sources = if filter.states.is_none() && filter.workflow_type.is_none() {
         all_runs(tables, &snapshot, before)
     } else {
@@ -45,7 +44,7 @@ pub(super) fn list(
             heads.iter().enumerate().filter_map(|(at, head)| head.map(|id| (id, at))).max();
         let Some((run_id, at)) = newest else { break };
         heads[at] = next_of(tables, &mut sources[at])?;
-        rows.push(read_row(tables, &snapshot, run_id)?);
+        rows.push(tables.indexed(&snapshot, run_id)?);
     }
     Ok(rows)
 }
@@ -124,23 +123,4 @@ fn known_types(tables: &FjallTables, snapshot: &Snapshot) -> Result<Vec<String>,
         types.push(workflow_type);
     }
     Ok(types)
-}
-
-/// A run's row as the snapshot has it.
-pub(super) fn read_row(
-    tables: &FjallTables,
-    snapshot: &Snapshot,
-    run_id: RunId,
-) -> Result<RunRow, Error> {
-    let keyspaces = &tables.store.tables;
-    let read =
-        |keyspace| snapshot.get(keyspace, run_id.as_bytes()).map_err(|error| tables.failed(error));
-    if let Some(value) = read(&keyspaces.open)? {
-        return decode(&value).map_err(|what| damaged(&format!("open/{run_id}"), &what));
-    }
-    let place = format!("closed/{run_id}");
-    let value = read(&keyspaces.closed)?
-        .ok_or_else(|| damaged(&place, "the run is listed but its record is missing"))?;
-    let closed: ClosedRun = decode(&value).map_err(|what| damaged(&place, &what))?;
-    Ok(closed.row)
 }
