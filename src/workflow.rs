@@ -1,31 +1,29 @@
 //! `souk workflow …`: looks at runs and acts on them, over the internal port.
 
+mod list;
+mod output;
+mod show;
+mod timeline;
+
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use souk_proto::time;
 use souk_proto::workflow::v1::workflow_service_client::WorkflowServiceClient;
 use souk_proto::workflow::v1::{
-    CancelWorkflowRequest, DescribeWorkflowRequest, GetWorkflowHistoryRequest, HistoryEvent,
-    HistoryEventKind, ListWorkflowsRequest, RetryStepRequest, SignalWorkflowRequest,
-    SkipStepRequest, TerminateWorkflowRequest, WorkflowDetail, WorkflowFailure, WorkflowState,
+    CancelWorkflowRequest, RetryStepRequest, SignalWorkflowRequest, SkipStepRequest,
+    TerminateWorkflowRequest, WorkflowFailure, WorkflowState,
 };
 use uuid::Uuid;
 
 use crate::config::Config;
 use crate::operator::{self, Operator};
 
-/// Most runs that `list` prints.
-const MAX_LISTED: usize = 1_000;
-/// Runs fetched at a time.
-const PAGE: usize = 200;
-
 /// What to do.
 #[derive(Subcommand)]
 pub enum Command {
     /// Lists runs, newest first.
-    List(List),
+    List(list::List),
     /// Shows one run: where it stands, and everything that has happened to it.
-    Show(Show),
+    Show(show::Show),
     /// Sends a signal.
     Signal(Signal),
     /// Asks a run to end and to undo what it did.
@@ -36,30 +34,6 @@ pub enum Command {
     Retry(Run),
     /// Has the step or undo that parked a run taken as done.
     Skip(Reasoned),
-}
-
-/// Which runs.
-#[derive(Args)]
-pub struct List {
-    /// Only in this state: running, compensating, parked, completed, failed, cancelled, terminated.
-    #[arg(long)]
-    state: Option<String>,
-    /// Only of this type.
-    #[arg(long = "type", default_value = "")]
-    workflow_type: String,
-    /// At most this many.
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=MAX_LISTED as i64))]
-    limit: u16,
-}
-
-/// Which run to show.
-#[derive(Args)]
-pub struct Show {
-    /// The workflow id, for example order/<order id>.
-    workflow_id: String,
-    /// Goes on until the run ends.
-    #[arg(long)]
-    follow: bool,
 }
 
 /// Which run.
@@ -110,8 +84,8 @@ type Client = WorkflowServiceClient<Operator>;
 pub async fn run(config: &Config, command: Command) -> Result<()> {
     let mut client = WorkflowServiceClient::new(operator::connect(config).await?);
     match command {
-        Command::List(list) => print_list(&mut client, list).await,
-        Command::Show(show) => print_run(&mut client, show).await,
+        Command::List(list) => list::print(&mut client, list).await,
+        Command::Show(show) => show::print(&mut client, show).await,
         command => {
             act(&mut client, command).await?;
             println!("done");
@@ -157,122 +131,17 @@ async fn act(client: &mut Client, command: Command) -> Result<()> {
     Ok(())
 }
 
-async fn print_list(client: &mut Client, list: List) -> Result<()> {
-    let state = match &list.state {
-        None => WorkflowState::Unspecified,
-        Some(name) => {
-            let full = format!("WORKFLOW_STATE_{}", name.to_uppercase());
-            WorkflowState::from_str_name(&full)
-                .with_context(|| format!("no state is called {name:?}"))?
-        }
-    };
-    println!(
-        "{:<44} {:<14} {:<13} {:<21} {:>6}  WHY",
-        "WORKFLOW", "TYPE", "STATE", "STARTED", "EVENTS"
-    );
-    let mut left = usize::from(list.limit);
-    let mut page_token = String::new();
-    while left > 0 {
-        let request = ListWorkflowsRequest {
-            page_size: left.min(PAGE) as i32,
-            page_token,
-            state: state.into(),
-            workflow_type: list.workflow_type.clone(),
-        };
-        let page = client.list_workflows(request).await?.into_inner();
-        for run in &page.workflows {
-            println!(
-                "{:<44} {:<14} {:<13} {:<21} {:>6}  {}",
-                run.workflow_id,
-                run.workflow_type,
-                state_name(run.state()),
-                run.start_time.as_ref().map_or_else(String::new, |at| moment(time::unix_ms(at))),
-                run.history_length,
-                run.failure.as_ref().map_or_else(String::new, why),
-            );
-        }
-        left = left.saturating_sub(page.workflows.len());
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-async fn print_run(client: &mut Client, show: Show) -> Result<()> {
-    let request = DescribeWorkflowRequest { workflow_id: show.workflow_id.clone() };
-    let described = client.describe_workflow(request).await?.into_inner();
-    print_detail(&described.workflow.context("the answer is empty")?);
-    let request = GetWorkflowHistoryRequest {
-        workflow_id: show.workflow_id,
-        from_sequence: 1,
-        follow: show.follow,
-    };
-    let mut history = client.get_workflow_history(request).await?.into_inner();
-    let mut began_ms = None;
-    while let Some(part) = history.message().await? {
-        for event in &part.events {
-            let at_ms = event.time.as_ref().map_or(0, time::unix_ms);
-            let began_ms = *began_ms.get_or_insert(at_ms);
-            println!("{:>5} {:>9} ms  {}", event.sequence, at_ms - began_ms, told(event));
-        }
-    }
-    Ok(())
-}
-
-fn print_detail(run: &WorkflowDetail) {
-    let Some(summary) = &run.summary else { return };
-    println!("{}  {}  {}", summary.workflow_id, summary.workflow_type, state_name(summary.state()));
-    println!("run {}", summary.run_id);
-    if let Some(started) = &summary.start_time {
-        println!("started {}", moment(time::unix_ms(started)));
-    }
-    for step in &run.pending_steps {
-        let last =
-            step.last_failure.as_ref().map_or_else(String::new, |f| format!(", last: {}", why(f)));
-        println!("trying {} (attempts: {}{last})", step.step, step.attempts);
-    }
-    if let Some(cause) = &run.parked_cause {
-        println!("parked: {}", why(cause));
-    }
-    let undo: Vec<&str> = run.open_undo.iter().map(|undo| undo.step.as_str()).collect();
-    if !undo.is_empty() {
-        println!("would undo, in this order: {}", undo.join(", "));
-    }
-    println!();
-}
-
-/// One event in a line.
-fn told(event: &HistoryEvent) -> String {
-    use HistoryEventKind as Kind;
-    let mark = match event.kind() {
-        Kind::StepCompleted | Kind::Completed => "✓",
-        Kind::StepAttemptFailed | Kind::StepFailed | Kind::UndoAttemptFailed | Kind::Failed => "✗",
-        Kind::UndoScheduled | Kind::UndoCompleted | Kind::CompensationStarted => "↩",
-        Kind::Parked => "!",
-        Kind::SignalReceived | Kind::UpdateAccepted => "→",
-        _ => "·",
-    };
-    let kind = event.kind().as_str_name().trim_start_matches("HISTORY_EVENT_KIND_");
-    let mut line = format!("{mark} {:<20} {}", kind.to_lowercase().replace('_', " "), event.name);
-    if event.attempt > 1 {
-        line.push_str(&format!(" (attempt {})", event.attempt));
-    }
-    if let Some(failure) = &event.failure {
-        line.push_str(&format!("  {}", why(failure)));
-    }
-    line.trim_end().to_owned()
-}
-
+/// A failure in a line.
 fn why(failure: &WorkflowFailure) -> String {
     format!("{}: {}", failure.reason, failure.message)
 }
 
+/// A state as people write it.
 fn state_name(state: WorkflowState) -> String {
     state.as_str_name().trim_start_matches("WORKFLOW_STATE_").to_lowercase()
 }
 
+/// Unix milliseconds as a time of day, in UTC.
 fn moment(unix_ms: i64) -> String {
     jiff::Timestamp::from_millisecond(unix_ms)
         .map_or_else(|_| unix_ms.to_string(), |at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string())

@@ -1,0 +1,110 @@
+//! `souk workflow show`: where a run stands, and its timeline or every event of it.
+
+use anyhow::{Context, Result};
+use clap::Args;
+use souk_proto::time;
+use souk_proto::workflow::v1::{
+    DescribeWorkflowRequest, GetWorkflowHistoryRequest, HistoryEvent, HistoryEventKind,
+    WorkflowDetail,
+};
+
+use super::output::{Output, print_json};
+use super::timeline::Timeline;
+use super::{Client, moment, state_name, why};
+
+/// Which run, and how to show it.
+#[derive(Args)]
+pub struct Show {
+    /// The workflow id, for example order/<order id>.
+    workflow_id: String,
+    /// Every event, instead of the timeline.
+    #[arg(long)]
+    events: bool,
+    /// Every event, and those that come, until the run ends.
+    #[arg(long)]
+    follow: bool,
+    /// For people, or the run and each event as a line of JSON.
+    #[arg(long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+/// Prints one run.
+pub async fn print(client: &mut Client, show: Show) -> Result<()> {
+    let request = DescribeWorkflowRequest { workflow_id: show.workflow_id.clone() };
+    let described = client.describe_workflow(request).await?.into_inner();
+    let run = described.workflow.context("the answer is empty")?;
+    match show.output {
+        Output::Text => print_detail(&run),
+        Output::Json => print_json("souk.workflow.v1.WorkflowDetail", &run)?,
+    }
+    let request = GetWorkflowHistoryRequest {
+        workflow_id: show.workflow_id,
+        from_sequence: 1,
+        follow: show.follow,
+    };
+    let mut history = client.get_workflow_history(request).await?.into_inner();
+    let mut timeline = Timeline::default();
+    while let Some(part) = history.message().await? {
+        for event in &part.events {
+            timeline.add(event);
+            match show.output {
+                Output::Json => print_json("souk.workflow.v1.HistoryEvent", event)?,
+                Output::Text if show.events || show.follow => print_event(event, &timeline),
+                Output::Text => {}
+            }
+        }
+    }
+    if show.output == Output::Text && !show.events && !show.follow {
+        for row in timeline.rows() {
+            println!("{row}");
+        }
+    }
+    Ok(())
+}
+
+fn print_detail(run: &WorkflowDetail) {
+    let Some(summary) = &run.summary else { return };
+    println!("{}  {}  {}", summary.workflow_id, summary.workflow_type, state_name(summary.state()));
+    let started = summary.start_time.as_ref().map_or(0, time::unix_ms);
+    println!("run {}, started {}", summary.run_id, moment(started));
+    for step in &run.pending_steps {
+        let last = step.last_failure.as_ref();
+        let last = last.map_or_else(String::new, |failure| format!(", last: {}", why(failure)));
+        println!("trying {} (failed attempts: {}{last})", step.step, step.attempts);
+    }
+    if let Some(cause) = &run.parked_cause {
+        println!("parked: {}", why(cause));
+    }
+    let undo: Vec<&str> = run.open_undo.iter().map(|undo| undo.step.as_str()).collect();
+    if !undo.is_empty() {
+        println!("would undo, in this order: {}", undo.join(", "));
+    }
+    println!();
+}
+
+fn print_event(event: &HistoryEvent, timeline: &Timeline) {
+    let after_ms = event.time.as_ref().map_or(0, time::unix_ms) - timeline.began_ms();
+    println!("{:>5} {after_ms:>9} ms  {}", event.sequence, told(event));
+}
+
+/// One event in a line.
+fn told(event: &HistoryEvent) -> String {
+    use HistoryEventKind as Kind;
+    let mark = match event.kind() {
+        Kind::StepCompleted | Kind::Completed => "✓",
+        Kind::StepAttemptFailed | Kind::StepFailed | Kind::UndoAttemptFailed | Kind::Failed => "✗",
+        Kind::UndoScheduled | Kind::UndoCompleted | Kind::CompensationStarted => "↩",
+        Kind::Parked | Kind::Stuck => "!",
+        Kind::SignalReceived | Kind::UpdateAccepted => "→",
+        _ => "·",
+    };
+    let kind = event.kind().as_str_name().trim_start_matches("HISTORY_EVENT_KIND_");
+    let mut line = format!("{mark} {:<20} {}", kind.to_lowercase().replace('_', " "), event.name);
+    if event.attempt > 1 {
+        line.push_str(&format!(" (attempt {})", event.attempt));
+    }
+    if let Some(failure) = &event.failure {
+        line.push_str(&format!("  {}", why(failure)));
+    }
+    line.trim_end().to_owned()
+}
