@@ -34,6 +34,15 @@ pub enum Error {
 
 /// What a caller is told of an engine's refusal.
 pub(crate) fn refusal(error: engine::Error) -> Status {
+    refused(error, "payload")
+}
+
+/// The same, where the JSON that may be at fault came in the field `payload`.
+pub(crate) fn refusal_of(payload: &'static str) -> impl Fn(engine::Error) -> Status {
+    move |error| refused(error, payload)
+}
+
+fn refused(error: engine::Error, payload: &'static str) -> Status {
     use engine::Error as E;
     let message = error.to_string();
     let field = |field: &str, message: String| {
@@ -41,11 +50,11 @@ pub(crate) fn refusal(error: engine::Error) -> Status {
     };
     match error {
         E::UnknownType(_) => field("workflow_type", message),
-        E::InvalidInput { .. } => field("payload", message),
+        E::InvalidInput { .. } => field(payload, message),
         E::TooLarge { .. } => {
-            invalid_argument("TOO_LARGE", vec![FieldViolation::new("payload", message)])
+            invalid_argument("TOO_LARGE", vec![FieldViolation::new(payload, message)])
         }
-        E::Conflict { .. } => status(Code::AlreadyExists, "WORKFLOW_ID_TAKEN", message),
+        E::Conflict { .. } => status(Code::AlreadyExists, "WORKFLOW_ID_REUSED", message),
         E::NotFound(_) => status(Code::NotFound, "WORKFLOW_NOT_FOUND", message),
         E::Closed { .. } => status(Code::FailedPrecondition, "WORKFLOW_CLOSED", message),
         E::UpdateRefused(failure) => {
@@ -53,7 +62,7 @@ pub(crate) fn refusal(error: engine::Error) -> Status {
             status_with(Code::FailedPrecondition, "UPDATE_REFUSED", message, [reason])
         }
         E::NotAccepting(_) => status(Code::FailedPrecondition, "UPDATE_NOT_ACCEPTED", message),
-        E::OpenUndo { .. } => status(Code::FailedPrecondition, "OPEN_UNDO", message),
+        E::OpenUndo { .. } => status(Code::FailedPrecondition, "UNDO_OPEN", message),
         E::NotParked(_) => status(Code::FailedPrecondition, "NOT_PARKED", message),
         E::Stuck { code, .. } => {
             status_with(Code::FailedPrecondition, "WORKFLOW_STUCK", message, [("code", code)])

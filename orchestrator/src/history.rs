@@ -3,24 +3,29 @@
 //! Events name steps by the number of their command; names, occurrences and effect keys are known from the event that
 //! scheduled them, so a walk always begins at the first event.
 
+mod messages;
+
 use std::collections::{BTreeMap, HashMap};
 
 use souk_proto::time::timestamp;
 use souk_proto::workflow::v1::{
     HistoryEvent as WireEvent, HistoryEventKind as Kind, OpenTimer, OpenUndo, PendingStep,
-    WorkflowFailure,
+    WorkflowFailure, WorkflowState,
 };
 
 use crate::engine::engine::HistoryEvent;
 use crate::engine::event::{Body, Event, Undo};
 use crate::engine::row::{FailureRecord, RunState};
 use crate::engine::step::effect_key;
+use crate::wire;
+pub use messages::messages;
 
 /// A step or compensation that was scheduled.
 struct Scheduled {
     name: String,
     occurrence: u32,
-    is_undo: bool,
+    /// Of an undo: the command that it undoes.
+    undoes: Option<u64>,
     scheduled_at_ms: i64,
     failed_attempts: u32,
     retry_at_ms: Option<i64>,
@@ -39,6 +44,8 @@ pub struct Walk {
     undo_occurrences: HashMap<String, u32>,
     /// JSON that the run was started with.
     pub input: bytes::Bytes,
+    state: WorkflowState,
+    state_before_stuck: WorkflowState,
 }
 
 impl Walk {
@@ -52,8 +59,32 @@ impl Walk {
         };
         if let Some(body) = &event.body {
             self.observe(body, event, &mut wire);
+            self.note_state(body);
         }
         wire
+    }
+
+    /// Where the run stands after the events so far.
+    pub fn state(&self) -> WorkflowState {
+        self.state
+    }
+
+    fn note_state(&mut self, body: &Body) {
+        self.state = match body {
+            Body::Started(_) => WorkflowState::Running,
+            Body::CompensationBegan(_) | Body::UndoRetried(_) | Body::UndoSkipped(_) => {
+                WorkflowState::Compensating
+            }
+            Body::UndoParked(_) => WorkflowState::Parked,
+            Body::Stuck(_) => {
+                self.state_before_stuck = self.state;
+                WorkflowState::Parked
+            }
+            Body::Resumed(_) => self.state_before_stuck,
+            Body::Closed(closed) => wire::state(closed.state()),
+            Body::Terminated(_) => WorkflowState::Terminated,
+            _ => return,
+        };
     }
 
     fn observe(&mut self, body: &Body, event: &Event, wire: &mut WireEvent) {
@@ -66,15 +97,20 @@ impl Walk {
                 wire.set_kind(Kind::Started);
             }
             Body::StepScheduled(e) => {
-                self.schedule(e.command, &e.name, e.occurrence, false, event.time_ms, wire);
+                self.schedule(e.command, &e.name, e.occurrence, None, event.time_ms, wire);
                 self.record_undo(e.command, e.undo.as_ref(), Some(&e.name));
                 wire.payload = e.input.clone();
                 wire.set_kind(Kind::StepScheduled);
             }
             Body::UndoScheduled(e) => {
-                self.schedule(e.command, &e.name, e.occurrence, true, event.time_ms, wire);
-                // Scheduled undo is no longer merely on record, but it is still owed until it succeeds.
-                self.open_undo.remove(&e.undoes);
+                self.schedule(
+                    e.command,
+                    &e.name,
+                    e.occurrence,
+                    Some(e.undoes),
+                    event.time_ms,
+                    wire,
+                );
                 wire.set_kind(Kind::UndoScheduled);
             }
             Body::StepCompleted(e) => {
@@ -104,19 +140,22 @@ impl Walk {
                 wire.set_kind(Kind::StepAbandoned);
             }
             Body::UndoSucceeded(e) => {
+                self.settle(e.command);
                 self.close(e.command, e.attempt, wire);
                 wire.set_kind(Kind::UndoCompleted);
             }
             Body::UndoParked(e) => {
-                self.close(e.command, e.attempt, wire);
+                wire.attempt = e.attempt as i32;
                 wire.failure = failure(e.failure.as_ref(), false);
                 wire.set_kind(Kind::Parked);
+                self.park(e.command, wire);
             }
             Body::UndoRetried(e) => {
                 self.reopen(e.command, event.time_ms, wire);
                 wire.set_kind(Kind::RetryRequested);
             }
             Body::UndoSkipped(e) => {
+                self.settle(e.command);
                 self.close(e.command, 0, wire);
                 wire.failure = Some(told("SKIPPED", &e.reason));
                 wire.set_kind(Kind::UndoSkipped);
@@ -189,8 +228,12 @@ impl Walk {
                     RunState::Cancelled => Kind::Cancelled,
                     _ => Kind::Failed,
                 });
+                // What was not undone stays done, and nothing is owed any more.
+                self.open_undo.clear();
+                self.end();
             }
             Body::Terminated(e) => {
+                self.end();
                 wire.failure = Some(told("TERMINATED", &e.reason));
                 wire.set_kind(Kind::Terminated);
             }
@@ -203,14 +246,14 @@ impl Walk {
         command: u64,
         name: &str,
         occurrence: u32,
-        is_undo: bool,
+        undoes: Option<u64>,
         now_ms: i64,
         wire: &mut WireEvent,
     ) {
         let scheduled = Scheduled {
             name: name.to_owned(),
             occurrence,
-            is_undo,
+            undoes,
             scheduled_at_ms: now_ms,
             failed_attempts: 0,
             retry_at_ms: None,
@@ -247,7 +290,7 @@ impl Walk {
             scheduled.failed_attempts = attempt;
             scheduled.retry_at_ms = Some(retry_at_ms);
             scheduled.last_failure.clone_from(&failure);
-            if scheduled.is_undo {
+            if scheduled.undoes.is_some() {
                 wire.set_kind(Kind::UndoAttemptFailed);
             }
         }
@@ -263,6 +306,30 @@ impl Walk {
             scheduled.scheduled_at_ms = now_ms;
             scheduled.retry_at_ms = None;
         }
+    }
+
+    /// The parked undo stays among what is pending: without a next attempt, until somebody decides.
+    fn park(&mut self, command: u64, wire: &mut WireEvent) {
+        self.name(command, wire);
+        if let Some(scheduled) = self.scheduled.get_mut(&command) {
+            scheduled.failed_attempts = wire.attempt.unsigned_abs();
+            scheduled.retry_at_ms = None;
+            scheduled.last_failure.clone_from(&wire.failure);
+        }
+    }
+
+    /// An undo is owed until it has succeeded or was passed over.
+    fn settle(&mut self, command: u64) {
+        let undoes = self.scheduled.get(&command).and_then(|scheduled| scheduled.undoes);
+        if let Some(undoes) = undoes {
+            self.open_undo.remove(&undoes);
+        }
+    }
+
+    /// Nothing goes on in a run that has ended.
+    fn end(&mut self) {
+        self.open_timers.clear();
+        self.scheduled.values_mut().for_each(|scheduled| scheduled.is_open = false);
     }
 
     fn close(&mut self, command: u64, attempt: u32, wire: &mut WireEvent) {
@@ -288,7 +355,7 @@ impl Walk {
         open.map(|scheduled| PendingStep {
             step: scheduled.name.clone(),
             occurrence: scheduled.occurrence as i32,
-            undo: scheduled.is_undo,
+            undo: scheduled.undoes.is_some(),
             attempts: scheduled.failed_attempts as i32,
             first_attempt_time: Some(timestamp(scheduled.scheduled_at_ms)),
             next_attempt_time: scheduled.retry_at_ms.map(timestamp),

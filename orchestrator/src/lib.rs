@@ -16,6 +16,7 @@ pub mod workflows;
 
 use std::sync::Arc;
 
+use souk_mesh::identity::Keys;
 use souk_mesh::platform::Platform;
 use souk_proto::workflow::v1::workflow_service_server::WorkflowServiceServer;
 use tonic::service::Routes;
@@ -49,8 +50,13 @@ pub async fn start(platform: &Platform, config: Config) -> Result<Routes, Error>
     .await?;
     end_with_the_process(&engine, &platform);
     signals::consume(engine.clone(), &platform).await?;
-    let service = service::Service::new(engine, &platform.keys);
-    Ok(Routes::new(WorkflowServiceServer::new(service)))
+    Ok(routes(engine, &platform.keys))
+}
+
+/// The service over an engine that runs already.
+#[must_use]
+pub fn routes(engine: Engine, keys: &Keys) -> Routes {
+    Routes::new(WorkflowServiceServer::new(service::Service::new(engine, keys)))
 }
 
 /// A drain leaves everything in the tables; a node that has lost its log must not go on, and panics out of the task so

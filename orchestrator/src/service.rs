@@ -11,11 +11,10 @@ use souk_proto::workflow::v1::workflow_service_server::WorkflowService;
 use souk_proto::workflow::v1::{
     CancelWorkflowRequest, CancelWorkflowResponse, DescribeWorkflowRequest,
     DescribeWorkflowResponse, GetWorkflowHistoryRequest, GetWorkflowHistoryResponse,
-    HistoryEvent as WireEvent, HistoryEventKind, ListWorkflowsRequest, ListWorkflowsResponse,
-    RetryStepRequest, RetryStepResponse, SignalWorkflowRequest, SignalWorkflowResponse,
-    SkipStepRequest, SkipStepResponse, StartWorkflowRequest, StartWorkflowResponse,
-    TerminateWorkflowRequest, TerminateWorkflowResponse, UpdateWorkflowRequest,
-    UpdateWorkflowResponse, WorkflowState,
+    ListWorkflowsRequest, ListWorkflowsResponse, RetryStepRequest, RetryStepResponse,
+    SignalWorkflowRequest, SignalWorkflowResponse, SkipStepRequest, SkipStepResponse,
+    StartWorkflowRequest, StartWorkflowResponse, TerminateWorkflowRequest,
+    TerminateWorkflowResponse, UpdateWorkflowRequest, UpdateWorkflowResponse,
 };
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status};
@@ -24,15 +23,13 @@ use uuid::Uuid;
 use crate::engine::ids::RunId;
 use crate::engine::tables::ListFilter;
 use crate::engine::{Answer, Engine, StartRequest};
-use crate::error::refusal;
-use crate::history::Walk;
+use crate::error::{refusal, refusal_of};
+use crate::history::{self, Walk};
 use crate::wire;
 
 /// Runs on a page when the caller names no size, and at most.
 const DEFAULT_PAGE_SIZE: u32 = 50;
 const MAX_PAGE_SIZE: u32 = 500;
-/// Events in one message of a history.
-const EVENTS_PER_MESSAGE: usize = 256;
 /// How long an update's sender waits for its answer; asked again with the same id, it waits on.
 const UPDATE_WAIT: Duration = Duration::from_secs(4);
 
@@ -87,18 +84,19 @@ impl WorkflowService for Service {
             traceparent: telemetry::current_traceparent().unwrap_or_default(),
         };
         let wait = Duration::from_millis(wait_ms.unsigned_abs());
-        let (started, answer) = self.engine.start_and_wait(start, wait).await.map_err(refusal)?;
-        let (state, answer) = match answer {
-            Answer::Answered(answer) => (WorkflowState::Running, Some(answer)),
-            Answer::Closed(outcome) => (wire::state(outcome.state), None),
-            Answer::Pending => (WorkflowState::Running, None),
+        let (started, answer) =
+            self.engine.start_and_wait(start, wait).await.map_err(refusal_of("input"))?;
+        let state = self.engine.describe(&workflow_id).await.map_err(refusal)?.row.state();
+        let answer = match answer {
+            Answer::Answered(answer) => Some(answer),
+            Answer::Closed(_) | Answer::Pending => None,
         };
         Ok(Response::new(StartWorkflowResponse {
             workflow_id,
             run_id: started.run_id.to_string(),
             already_started: !started.is_new,
             answer,
-            state: state.into(),
+            state: wire::state(state).into(),
         }))
     }
 
@@ -121,7 +119,7 @@ impl WorkflowService for Service {
             request.into_inner();
         let answered =
             self.engine.update(&workflow_id, &update, &request_id, argument, UPDATE_WAIT).await;
-        match answered.map_err(refusal)? {
+        match answered.map_err(refusal_of("argument"))? {
             Some(result) => Ok(Response::new(UpdateWorkflowResponse { result })),
             None => Err(souk_mesh::error::unavailable(
                 "UPDATE_PENDING",
@@ -173,24 +171,7 @@ impl WorkflowService for Service {
     ) -> Result<Response<BoxStream<GetWorkflowHistoryResponse>>, Status> {
         let GetWorkflowHistoryRequest { workflow_id, from_sequence, follow } = request.into_inner();
         let events = self.engine.history(&workflow_id, 0, follow).await.map_err(refusal)?;
-        let mut walk = Walk::default();
-        let mut state = WorkflowState::Running;
-        let messages = events.ready_chunks(EVENTS_PER_MESSAGE).map(move |chunk| {
-            let mut events = Vec::with_capacity(chunk.len());
-            for event in chunk {
-                let event = walk.step(&event.map_err(refusal)?);
-                state = state_after(state, &event);
-                if event.sequence >= from_sequence {
-                    events.push(event);
-                }
-            }
-            Ok(GetWorkflowHistoryResponse { events, state: state.into() })
-        });
-        let wanted = messages.filter(|message| {
-            let is_empty = message.as_ref().is_ok_and(|message| message.events.is_empty());
-            std::future::ready(!is_empty)
-        });
-        Ok(Response::new(wanted.boxed()))
+        Ok(Response::new(history::messages(events.boxed(), from_sequence)))
     }
 
     async fn cancel_workflow(
@@ -239,20 +220,4 @@ impl WorkflowService for Service {
 /// The reason with the name of who gives it, for the record.
 fn signed<T>(request: &Request<T>, reason: &str) -> String {
     format!("{reason} (by {})", Caller::of(request).subject)
-}
-
-/// Where the run stands once `event` has happened.
-fn state_after(before: WorkflowState, event: &WireEvent) -> WorkflowState {
-    match event.kind() {
-        HistoryEventKind::CompensationStarted
-        | HistoryEventKind::RetryRequested
-        | HistoryEventKind::UndoSkipped => WorkflowState::Compensating,
-        HistoryEventKind::Parked | HistoryEventKind::Stuck => WorkflowState::Parked,
-        HistoryEventKind::Resumed => WorkflowState::Running,
-        HistoryEventKind::Completed => WorkflowState::Completed,
-        HistoryEventKind::Failed => WorkflowState::Failed,
-        HistoryEventKind::Cancelled => WorkflowState::Cancelled,
-        HistoryEventKind::Terminated => WorkflowState::Terminated,
-        _ => before,
-    }
 }

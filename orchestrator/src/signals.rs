@@ -1,4 +1,4 @@
-//! What the shop's events mean to runs: an order that was cancelled, shipped or delivered, a payment that was resolved.
+//! What the shop's events mean to runs: an order that was cancelled, shipped or delivered, a payment that the customer or the bank has decided on.
 //!
 //! The signal's id is the event's, so an event that is delivered twice is one signal. A run that has ended, or never
 //! was, hears nothing more: that is no reason to deliver the event again.
@@ -15,8 +15,14 @@ use crate::workflows::place_order;
 
 /// The queue on the bus.
 const QUEUE: &str = "orchestrator.signals";
-/// What may concern a run.
-const TOPICS: &[&str] = &["order.cancelled", "order.shipped", "order.delivered", "payment.*"];
+/// What may concern a run. A capture or a refund is the run's own doing: hearing of it would cost each order a commit.
+const TOPICS: &[&str] = &[
+    "order.cancelled",
+    "order.shipped",
+    "order.delivered",
+    "payment.authorized",
+    "payment.failed",
+];
 
 /// Begins to turn events into signals.
 pub async fn consume(engine: Engine, platform: &Platform) -> Result<(), bus::Error> {

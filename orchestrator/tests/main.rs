@@ -1,4 +1,4 @@
-//! Behaviour of the engine through its public interfaces.
+//! Behaviour of the engine, the workflows and the service through their public interfaces.
 
 // A test says what it expects by unwrapping it.
 #![allow(clippy::disallowed_methods)] // tests play the world around the engine, on tokio's paused time
@@ -11,3 +11,4 @@ mod log_damage;
 mod tables_contract;
 mod tables_damage;
 mod tables_model;
+mod workflows;

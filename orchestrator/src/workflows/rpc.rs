@@ -34,7 +34,7 @@ where
 ///
 /// INTERNAL and UNKNOWN count as passing: what happened is not known, and the participant recognizes a repetition.
 fn step_error(status: &Status) -> StepError {
-    let reason = reason_of(status).unwrap_or_else(|| format!("{:?}", status.code()));
+    let reason = reason_of(status).unwrap_or_else(|| upper_snake(status.code()));
     let message = status.message();
     match status.code() {
         Code::Ok
@@ -58,5 +58,51 @@ fn step_error(status: &Status) -> StepError {
         | Code::Unimplemented
         | Code::DataLoss
         | Code::Unauthenticated => StepError::permanent(reason, message),
+    }
+}
+
+/// `DeadlineExceeded` as `DEADLINE_EXCEEDED`: the reason of an answer that carries none.
+fn upper_snake(code: Code) -> String {
+    let mut name = String::new();
+    for (index, letter) in format!("{code:?}").char_indices() {
+        if index > 0 && letter.is_ascii_uppercase() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_uppercase());
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::step::StepErrorKind;
+
+    #[test]
+    fn only_a_definite_refusal_is_final() {
+        for code in (0..17).map(Code::from_i32) {
+            let passing = matches!(
+                code,
+                Code::Ok
+                    | Code::Cancelled
+                    | Code::Unknown
+                    | Code::DeadlineExceeded
+                    | Code::ResourceExhausted
+                    | Code::Aborted
+                    | Code::Internal
+                    | Code::Unavailable
+            );
+            let expected =
+                if passing { StepErrorKind::Retryable } else { StepErrorKind::Permanent };
+            assert_eq!(step_error(&Status::new(code, "told")).kind, expected, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn the_participants_reason_and_pause_are_kept() {
+        let pause = Duration::from_millis(300);
+        let error = step_error(&souk_mesh::error::unavailable("BUSY", "later", pause));
+        assert_eq!((error.code.as_str(), error.retry_after), ("BUSY", Some(pause)));
+        assert_eq!(step_error(&Status::deadline_exceeded("")).code, "DEADLINE_EXCEEDED");
     }
 }

@@ -12,4 +12,4 @@ mod replay;
 mod saga;
 mod shapes;
 mod transfer;
-mod world;
+pub mod world;

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::payment::{Confirmation, Created};
 use crate::engine::Failure;
 use crate::engine::cx::Signal;
+use crate::engine::failure::CANCELLED;
 
 /// The run's input: an order that svc-order has priced and recorded as pending.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,8 +102,8 @@ impl Answer {
     /// No order.
     pub(super) fn refused(failure: &Failure) -> Self {
         Self {
-            reason: Some(failure.code.clone()),
-            message: Some(failure.message.clone()),
+            reason: Some(reason_of(failure)),
+            message: Some(message_of(failure)),
             ..Self::of(Placement::Refused)
         }
     }
@@ -149,6 +150,30 @@ pub(crate) struct PaymentResolved {}
 
 impl Signal for PaymentResolved {
     const NAME: &'static str = "payment_resolved";
+}
+
+/// The longest reason and message that participants take, in characters.
+const MAX_REASON_CHARS: usize = 100;
+const MAX_MESSAGE_CHARS: usize = 500;
+
+/// What a customer is told whose order somebody else has cancelled; who and why is on record.
+pub(super) const WITHDRAWN: &str = "The order was cancelled.";
+
+/// Why there is no order, as a code.
+pub(super) fn reason_of(failure: &Failure) -> String {
+    failure.code.chars().take(MAX_REASON_CHARS).collect()
+}
+
+/// The same for the customer. The workflow's own words, and those of whoever cancelled, are meant for them; what went
+/// wrong inside of a step is not, and is on record anyway.
+pub(super) fn message_of(failure: &Failure) -> String {
+    let words = match failure.code.as_str() {
+        "SOLD_OUT" | "RESERVATION_EXPIRED" => "A product of the order is sold out.",
+        "ORDER_CANCELLED" | CANCELLED => WITHDRAWN,
+        _ if failure.step.is_none() => &failure.message,
+        _ => "Something went wrong on our side. You are not charged.",
+    };
+    words.chars().take(MAX_MESSAGE_CHARS).collect()
 }
 
 /// Minor units as money of the contract.

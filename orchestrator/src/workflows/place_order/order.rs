@@ -6,13 +6,18 @@ use souk_proto::order::v1::{AppendOrderEventRequest, OrderState};
 use souk_proto::time;
 use uuid::Uuid;
 
-use super::contract::{Cart, Line, PlaceOrder};
+use super::contract::{Cart, Line, PlaceOrder, WITHDRAWN, message_of, reason_of};
 use super::payment::Created;
+use super::policy;
 use crate::engine::Failure;
+use crate::engine::failure::CANCELLED;
 use crate::engine::step::{
     Compensation, Irreversible, Policy, Step, StepContext, StepError, UndoneBy,
 };
 use crate::workflows::rpc::call;
+
+/// svc-order's reasons why an order cannot be cancelled any more.
+const LEFT_THE_HOUSE: [&str; 2] = ["ORDER_SHIPPED", "ORDER_DELIVERED"];
 
 /// Owed from the start, so it runs last: the order is cancelled, for the reason that undid everything else.
 #[derive(Serialize, Deserialize)]
@@ -29,18 +34,64 @@ impl CancelOrder {
 impl Compensation for CancelOrder {
     const NAME: &'static str = "CancelOrder";
 
+    fn policy(&self) -> Policy {
+        policy::patient()
+    }
+
     async fn run(&self, context: &StepContext, cause: &Failure) -> Result<(), StepError> {
         let request = AppendOrderEventRequest {
             request_id: context.effect_id().to_string(),
             order_id: self.order_id.to_string(),
             state: OrderState::Cancelled.into(),
-            reason: super::shortened(&cause.code),
-            message: cause.message.chars().take(super::MAX_MESSAGE_CHARS).collect(),
+            reason: reason_of(cause),
+            message: message_of(cause),
             ..AppendOrderEventRequest::default()
         };
         call(context, request, |mut p, r| async move { p.order.append_order_event(r).await })
             .await?;
         Ok(())
+    }
+}
+
+/// Asks svc-order to cancel a paid order, because somebody has cancelled its run.
+#[derive(Serialize, Deserialize)]
+pub struct WithdrawOrder {
+    order_id: Uuid,
+}
+
+impl WithdrawOrder {
+    pub(super) fn of(order: &PlaceOrder) -> Self {
+        Self { order_id: order.order_id }
+    }
+}
+
+impl Step for WithdrawOrder {
+    const NAME: &'static str = "WithdrawOrder";
+    /// Whether the order is cancelled now; otherwise the parcel is on its way.
+    type Output = bool;
+    type Undo = UndoneBy<CancelOrder>;
+
+    fn policy(&self) -> Policy {
+        policy::patient()
+    }
+
+    async fn run(&self, context: &StepContext) -> Result<bool, StepError> {
+        let request = AppendOrderEventRequest {
+            request_id: context.effect_id().to_string(),
+            order_id: self.order_id.to_string(),
+            state: OrderState::Cancelled.into(),
+            reason: CANCELLED.to_owned(),
+            message: WITHDRAWN.to_owned(),
+            not_after: Some(time::timestamp(context.give_up_at_ms())),
+            ..AppendOrderEventRequest::default()
+        };
+        let asked =
+            call(context, request, |mut p, r| async move { p.order.append_order_event(r).await });
+        match asked.await {
+            Ok(_) => Ok(true),
+            Err(error) if LEFT_THE_HOUSE.contains(&error.code.as_str()) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -63,7 +114,7 @@ impl Step for RecordOrder {
     type Undo = UndoneBy<CancelOrder>;
 
     fn policy(&self) -> Policy {
-        super::prompt()
+        policy::prompt()
     }
 
     async fn run(&self, context: &StepContext) -> Result<(), StepError> {
@@ -103,7 +154,7 @@ impl Step for ClearCart {
     type Undo = Irreversible;
 
     fn policy(&self) -> Policy {
-        super::prompt()
+        policy::prompt()
     }
 
     async fn run(&self, context: &StepContext) -> Result<(), StepError> {

@@ -8,10 +8,14 @@ use souk_proto::payment::v1::{
 use souk_proto::time;
 use uuid::Uuid;
 
-use super::contract::{PlaceOrder, money};
+use super::contract::{PlaceOrder, money, reason_of};
+use super::policy;
 use crate::engine::Failure;
 use crate::engine::step::{Compensation, Policy, Step, StepContext, StepError, UndoneBy};
 use crate::workflows::rpc::call;
+
+/// svc-payment's reason for a payment that was given up or given back.
+const UNDONE: &str = "UNDONE";
 
 /// A payment that exists; no money is touched yet.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -50,7 +54,7 @@ impl Step for CreatePayment {
     type Undo = ReturnPayment;
 
     fn policy(&self) -> Policy {
-        super::prompt()
+        policy::prompt()
     }
 
     async fn run(&self, context: &StepContext) -> Result<Created, StepError> {
@@ -87,12 +91,16 @@ impl From<&CreatePayment> for ReturnPayment {
 impl Compensation for ReturnPayment {
     const NAME: &'static str = "ReturnPayment";
 
+    fn policy(&self) -> Policy {
+        policy::patient()
+    }
+
     async fn run(&self, context: &StepContext, cause: &Failure) -> Result<(), StepError> {
         let request = CancelPaymentRequest {
             request_id: context.effect_id().to_string(),
             payment_id: context.undone_id().to_string(),
             order_id: self.order_id.to_string(),
-            reason: super::shortened(&cause.code),
+            reason: reason_of(cause),
             undoes_not_after: Some(time::timestamp(context.give_up_at_ms())),
             only_if_unpaid: false,
         };
@@ -145,13 +153,19 @@ impl Confirmation {
         Ok(Self { outcome, challenge_url, decline_code })
     }
 
+    /// Of a payment that was given up.
+    fn undone() -> Self {
+        let (challenge_url, decline_code) = (String::new(), String::new());
+        Self { outcome: Outcome::Declined, challenge_url, decline_code }
+    }
+
     /// Why there is no order, for the customer.
     pub(super) fn into_refusal(self) -> Failure {
         match self.decline_code.as_str() {
             "insufficient_funds" => {
                 Failure::new("INSUFFICIENT_FUNDS", "The card does not have enough funds.")
             }
-            "" => Failure::new("PAYMENT_NOT_COMPLETED", "The payment was not completed in time."),
+            "" => Failure::new("PAYMENT_NOT_COMPLETED", "The payment was not completed."),
             _ => Failure::new("CARD_DECLINED", "The card was declined."),
         }
     }
@@ -175,7 +189,7 @@ impl Step for ConfirmPayment {
     type Undo = UndoneBy<ReturnPayment>;
 
     fn policy(&self) -> Policy {
-        super::prompt()
+        policy::prompt()
     }
 
     async fn run(&self, context: &StepContext) -> Result<Confirmation, StepError> {
@@ -185,9 +199,13 @@ impl Step for ConfirmPayment {
             not_after: Some(time::timestamp(context.give_up_at_ms())),
         };
         let answer =
-            call(context, request, |mut p, r| async move { p.payment.confirm_payment(r).await })
-                .await?;
-        Confirmation::of(answer.payment)
+            call(context, request, |mut p, r| async move { p.payment.confirm_payment(r).await });
+        match answer.await {
+            Ok(answer) => Confirmation::of(answer.payment),
+            // Given up at the provider itself, as it does with challenges that nobody passes.
+            Err(error) if error.code == UNDONE => Ok(Confirmation::undone()),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -243,7 +261,7 @@ impl Step for CapturePayment {
     type Undo = UndoneBy<ReturnPayment>;
 
     fn policy(&self) -> Policy {
-        super::prompt()
+        policy::prompt()
     }
 
     async fn run(&self, context: &StepContext) -> Result<(), StepError> {

@@ -8,7 +8,8 @@ use souk_proto::catalog::v1::{
 use souk_proto::time;
 use uuid::Uuid;
 
-use super::contract::{Line, PlaceOrder};
+use super::contract::{Line, PlaceOrder, reason_of};
+use super::policy;
 use crate::engine::Failure;
 use crate::engine::step::{Compensation, Policy, Step, StepContext, StepError, UndoneBy};
 use crate::workflows::rpc::call;
@@ -42,7 +43,7 @@ impl Step for ReserveStock {
     type Undo = ReleaseStock;
 
     fn policy(&self) -> Policy {
-        super::prompt()
+        policy::prompt()
     }
 
     async fn run(&self, context: &StepContext) -> Result<Hold, StepError> {
@@ -81,12 +82,16 @@ impl From<&ReserveStock> for ReleaseStock {
 impl Compensation for ReleaseStock {
     const NAME: &'static str = "ReleaseStock";
 
+    fn policy(&self) -> Policy {
+        policy::patient()
+    }
+
     async fn run(&self, context: &StepContext, cause: &Failure) -> Result<(), StepError> {
         let request = ReleaseReservationRequest {
             request_id: context.effect_id().to_string(),
             reservation_id: context.undone_id().to_string(),
             order_id: self.order_id.to_string(),
-            reason: super::shortened(&cause.code),
+            reason: reason_of(cause),
             undoes_not_after: Some(time::timestamp(context.give_up_at_ms())),
         };
         call(context, request, |mut p, r| async move { p.catalog.release_reservation(r).await })
@@ -142,7 +147,7 @@ impl Step for CommitStock {
     type Undo = UndoneBy<ReleaseStock>;
 
     fn policy(&self) -> Policy {
-        super::prompt()
+        policy::prompt()
     }
 
     async fn run(&self, context: &StepContext) -> Result<(), StepError> {
