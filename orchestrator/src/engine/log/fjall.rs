@@ -70,25 +70,19 @@ impl FjallLog {
         if slot < extent.floor {
             return Ok(Appended::Lost);
         }
-        let database = &self.store.log;
-        if slot < extent.end {
-            let held =
-                database.slots.get(slot_key(log, slot)).map_err(|error| self.store.error(error))?;
-            match held {
-                Some(held) if *held != *bytes => return Ok(Appended::Lost),
-                Some(_) => {
-                    database
-                        .database
-                        .persist(PersistMode::SyncData)
-                        .map_err(|error| self.store.error(error))?;
-                    return Ok(Appended::Applied);
-                }
-                None => {}
+        let LogDatabase { database, slots, .. } = &self.store.log;
+        let failed = |error| self.store.error(error);
+        let held = if slot < extent.end { slots.get(slot_key(log, slot)) } else { Ok(None) };
+        match held.map_err(failed)? {
+            Some(held) if *held != *bytes => return Ok(Appended::Lost),
+            // Written by an append whose outcome was unknown; whether it was synced is, too.
+            Some(_) => database.persist(PersistMode::SyncData).map_err(failed)?,
+            None => {
+                let mut batch = database.batch().durability(Some(PersistMode::SyncData));
+                batch.insert(slots, slot_key(log, slot), bytes);
+                batch.commit().map_err(failed)?;
             }
         }
-        let mut batch = database.database.batch().durability(Some(PersistMode::SyncData));
-        batch.insert(&database.slots, slot_key(log, slot), bytes);
-        batch.commit().map_err(|error| self.store.error(error))?;
         logs.insert(log, Extent { end: extent.end.max(slot.next()), ..extent });
         self.acknowledge(log, slot);
         Ok(Appended::Applied)
