@@ -7,8 +7,10 @@
 mod support;
 
 mod architecture;
+mod browser;
 mod cancelling;
 mod challenge;
 mod process;
 mod refusals;
 mod same_request;
+mod tools;
