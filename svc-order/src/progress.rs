@@ -75,6 +75,10 @@ const UNDOS: &[UndoWording] = &[
     },
 ];
 
+/// The steps that an order's confirmation comes after.
+const BEFORE_CONFIRMED: [&str; 3] =
+    [step::RESERVE_STOCK, step::CREATE_PAYMENT, step::CONFIRM_PAYMENT];
+
 /// Progress from a line of the order's timeline.
 #[must_use]
 pub fn of_entry(entry: &Entry) -> OrderProgress {
@@ -94,6 +98,20 @@ pub fn of_entry(entry: &Entry) -> OrderProgress {
         step: String::new(),
         attempt: 0,
         order_state: wire::state(entry.state).into(),
+    }
+}
+
+/// Whether a line of the timeline came before an event of the history. Both clocks tick in milliseconds: within one, the way that
+/// an order goes decides.
+#[must_use]
+pub fn precedes(entry: &Entry, event: &HistoryEvent) -> bool {
+    let at_ms = event.time.as_ref().map_or(0, unix_ms);
+    match entry.state {
+        _ if entry.at_ms != at_ms => entry.at_ms < at_ms,
+        State::Processing => !BEFORE_CONFIRMED.contains(&event.name.as_str()),
+        // A customer's or the staff's comes before what it undoes, the workflow's own after.
+        State::Cancelled => !entry.actor.starts_with("service:"),
+        State::Pending | State::Shipped | State::Delivered => true,
     }
 }
 
@@ -234,6 +252,29 @@ mod tests {
         assert_eq!(title(UndoCompleted, "ReturnPayment", "").unwrap(), "Payment returned");
         assert_eq!(title(StepCompleted, "RecordOrder", ""), None, "the timeline tells of it");
         assert_eq!(title(HistoryEventKind::TimerStarted, "poll", ""), None);
+    }
+
+    #[test]
+    fn what_happened_within_one_millisecond_is_told_in_the_order_of_the_way() {
+        let entry = |state, actor: &str| Entry {
+            version: 2,
+            state,
+            at_ms: 5,
+            reason: String::new(),
+            note: String::new(),
+            actor: actor.to_owned(),
+        };
+        let first = |entry: &Entry, kind, name| precedes(entry, &event(kind, name, ""));
+        use HistoryEventKind::{StepCompleted, StepScheduled, UndoScheduled};
+        let confirmed = entry(State::Processing, "service:orchestrator");
+        assert!(!first(&confirmed, StepCompleted, "ConfirmPayment"));
+        assert!(first(&confirmed, StepScheduled, "CommitStock"));
+        let by_workflow = entry(State::Cancelled, "service:orchestrator");
+        assert!(!first(&by_workflow, UndoScheduled, "ReleaseStock"), "its last undo");
+        let by_customer = entry(State::Cancelled, "5b0e2f64-5b0c-4f0e-8f6f-1f3d0c9a7b21");
+        assert!(first(&by_customer, UndoScheduled, "ReturnPayment"), "what it undoes");
+        let later = Entry { at_ms: 6, ..by_customer };
+        assert!(!first(&later, UndoScheduled, "ReturnPayment"));
     }
 
     #[test]

@@ -4,13 +4,13 @@
 //! happens. Every message carries a token that says how far both sources have been told, so a watcher
 //! that comes back misses nothing and hears nothing twice. Without watchers none of this runs.
 
+use std::collections::VecDeque;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use souk_mesh::clock::SharedClock;
 use souk_proto::order::v1::{OrderProgress, WatchOrderResponse};
-use souk_proto::time::unix_ms;
 use souk_proto::workflow::v1::{GetWorkflowHistoryResponse, HistoryEvent};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -129,6 +129,8 @@ impl Watches {
                 last_step,
                 position,
                 states: Vec::new(),
+                read_version: 0,
+                untold: VecDeque::new(),
                 run_closed: false,
                 messages,
             };
@@ -160,6 +162,9 @@ struct Watch {
     position: Position,
     /// When the order came into which state, oldest first.
     states: Vec<(i64, State)>,
+    /// The last version of the order's timeline that was read, and what of it is not told yet.
+    read_version: u64,
+    untold: VecDeque<Entry>,
     run_closed: bool,
     messages: mpsc::Sender<Result<WatchOrderResponse, Status>>,
 }
@@ -175,7 +180,8 @@ impl Watch {
     }
 
     async fn tell_all(&mut self, mut watcher: Watcher) -> Result<(), Stop> {
-        self.tell_past().await?;
+        self.read_timeline().await?;
+        self.tell_news().await?;
         let messages = self.messages.clone();
         let stop = self.sources.stop.clone();
         let mut steps: Steps = None;
@@ -183,7 +189,7 @@ impl Watch {
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut final_since: Option<Instant> = None;
         loop {
-            if self.state().is_final() {
+            if self.state().is_final() && self.untold.is_empty() {
                 let since = *final_since.get_or_insert_with(Instant::now);
                 if self.run_closed || since.elapsed() >= self.sources.linger {
                     return self.tell_end().await;
@@ -200,65 +206,68 @@ impl Watch {
                     }
                 }
                 batch = next(&mut steps) => match batch {
-                    Some(batch) => self.tell_steps(batch).await?,
+                    Some(batch) => {
+                        // What these steps come after is on the timeline by now.
+                        self.read_timeline().await?;
+                        let is_closed = is_closed(batch.state());
+                        self.tell_steps(batch.events).await?;
+                        self.run_closed = is_closed;
+                    }
                     None => steps = None,
                 },
             }
         }
     }
 
-    /// Tells what has happened so far, both sources merged by time.
-    async fn tell_past(&mut self) -> Result<(), Stop> {
-        let entries = self.read_timeline().await?;
-        let past = match self.sources.histories.look_back(self.order_id, self.position.told()).await
-        {
-            Ok(past) => past,
+    /// Tells what is new on the timeline, if anything is.
+    async fn tell_timeline(&mut self) -> Result<(), Stop> {
+        self.read_timeline().await?;
+        if self.untold.is_empty() {
+            return Ok(());
+        }
+        self.tell_news().await
+    }
+
+    /// Tells what was read of the timeline, and the steps that came before it: they are in the history by now.
+    async fn tell_news(&mut self) -> Result<(), Stop> {
+        match self.sources.histories.look_back(self.order_id, self.position.told()).await {
+            Ok(past) => {
+                self.tell_steps(past.events).await?;
+                self.run_closed = past.closed;
+            }
             // Steps are an extra: the timeline is told even when the orchestrator is away.
             Err(status) => {
                 tracing::debug!(%status, order_id = %self.order_id, "no steps to show yet");
-                return self.tell_entries(entries).await;
             }
-        };
-        let mut entries = entries.into_iter().peekable();
-        for event in past.events {
-            let at_ms = event.time.as_ref().map_or(0, unix_ms);
-            while let Some(entry) = entries.next_if(|entry| entry.at_ms <= at_ms) {
+        }
+        while let Some(entry) = self.untold.pop_front() {
+            self.tell_entry(&entry).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells steps, each after what was read of the timeline and came before it.
+    async fn tell_steps(&mut self, events: Vec<HistoryEvent>) -> Result<(), Stop> {
+        for event in events {
+            let first = |entry: &Entry| progress::precedes(entry, &event);
+            let count = self.untold.iter().take_while(|entry| first(entry)).count();
+            for entry in self.untold.drain(..count).collect::<Vec<_>>() {
                 self.tell_entry(&entry).await?;
             }
             self.tell_step(event).await?;
         }
-        self.run_closed = past.closed;
-        for entry in entries {
-            self.tell_entry(&entry).await?;
-        }
         Ok(())
     }
 
-    async fn tell_timeline(&mut self) -> Result<(), Stop> {
-        let entries = self.read_timeline().await?;
-        self.tell_entries(entries).await
-    }
-
-    async fn tell_entries(&mut self, entries: Vec<Entry>) -> Result<(), Stop> {
+    /// Reads on; also learns the states that the order has been in.
+    async fn read_timeline(&mut self) -> Result<(), Stop> {
+        let (_, entries) = self.sources.store.timeline(self.order_id, self.read_version).await?;
         for entry in entries {
-            self.tell_entry(&entry).await?;
-        }
-        Ok(())
-    }
-
-    /// The entries not told yet; also learns the states that the order has been in.
-    async fn read_timeline(&mut self) -> Result<Vec<Entry>, Stop> {
-        let known = if self.states.is_empty() { 0 } else { self.position.version };
-        let (_, mut entries) = self.sources.store.timeline(self.order_id, known).await?;
-        self.states.extend(entries.iter().map(|entry| (entry.at_ms, entry.state)));
-        entries.retain(|entry| entry.version > self.position.version);
-        Ok(entries)
-    }
-
-    async fn tell_steps(&mut self, batch: GetWorkflowHistoryResponse) -> Result<(), Stop> {
-        self.run_closed = is_closed(batch.state());
-        for event in batch.events {
-            self.tell_step(event).await?;
+            self.read_version = entry.version;
+            self.states.push((entry.at_ms, entry.state));
+            if entry.version > self.position.version {
+                self.untold.push_back(entry);
+            }
         }
         Ok(())
     }

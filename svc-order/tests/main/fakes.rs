@@ -140,6 +140,8 @@ pub struct Workflows {
     pub starts: Arc<AtomicUsize>,
     /// Whether StartWorkflow fails.
     pub away: Arc<Mutex<bool>>,
+    /// Whether those who follow a history hear nothing for now; those who look back do.
+    pub lag: Arc<watch::Sender<bool>>,
 }
 
 pub const PLACED: &str =
@@ -152,6 +154,7 @@ impl Default for Workflows {
             answer: Arc::new(Mutex::new(Some(PLACED.to_owned()))),
             starts: Arc::default(),
             away: Arc::default(),
+            lag: Arc::new(watch::channel(false).0),
         }
     }
 }
@@ -257,9 +260,13 @@ impl WorkflowService for Workflows {
         }
         let (sender, receiver) = mpsc::channel(4);
         let mut runs = self.runs.subscribe();
+        let mut lag = self.lag.subscribe();
         tokio::spawn(async move {
             let mut next = usize::try_from(from_sequence.max(1)).unwrap() - 1;
             loop {
+                if follow && lag.wait_for(|lag| !*lag).await.is_err() {
+                    return;
+                }
                 let run = runs.borrow_and_update()[&workflow_id].clone();
                 let events = run.events.get(next..).unwrap_or_default().to_vec();
                 next = next.max(run.events.len());

@@ -118,6 +118,28 @@ async fn whoever_comes_late_or_again_gets_each_thing_once_in_the_order_of_time()
 }
 
 #[tokio::test]
+async fn a_change_does_not_overtake_the_steps_that_led_to_it() {
+    let shop = Shop::open().await;
+    let mara = shop.customer();
+    let order = shop.placed(&mara).await;
+    let workflows = &shop.neighbours.workflows;
+    let mut updates = watch(&shop, &mara, &order, "").await;
+    assert_eq!(titles(&mut updates, 1).await.0, ["Order received"]);
+    workflows.tell(&order.order_id, StepCompleted, "ReserveStock", "{}", START_MS);
+    assert_eq!(titles(&mut updates, 1).await.0, ["Stock held"]);
+    workflows.lag.send_replace(true);
+    let authorized = r#"{"outcome":"AUTHORIZED"}"#;
+    // In the same millisecond as the change.
+    workflows.tell(&order.order_id, StepCompleted, "ConfirmPayment", authorized, START_MS);
+    let processing = append(&order, OrderState::Processing);
+    shop.orchestrator().append_order_event(processing).await.unwrap();
+    assert_eq!(titles(&mut updates, 2).await.0, ["Payment authorized", "Order confirmed"]);
+    workflows.lag.send_replace(false);
+    workflows.tell(&order.order_id, StepCompleted, "CommitStock", "{}", START_MS);
+    assert_eq!(titles(&mut updates, 1).await.0, ["Items set aside"], "each thing once");
+}
+
+#[tokio::test]
 async fn a_cancelled_order_is_followed_until_everything_is_given_back() {
     let shop = Shop::open().await;
     let mara = shop.customer();
