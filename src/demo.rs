@@ -133,7 +133,7 @@ impl Customer {
             Placement::Pending => "not settled yet".to_owned(),
             Placement::Unspecified => bail!("the order service gave no outcome"),
         };
-        println!("   {outcome}, answered after {} ms", began.elapsed().as_millis());
+        println!("   {outcome} (answered after {} ms)", began.elapsed().as_millis());
         Ok(placed)
     }
 

@@ -10,6 +10,7 @@ mod architecture;
 mod browser;
 mod cancelling;
 mod challenge;
+mod grpcurl;
 mod process;
 mod refusals;
 mod same_request;
