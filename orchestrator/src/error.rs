@@ -62,6 +62,7 @@ fn refused(error: engine::Error, payload: &'static str) -> Status {
             status_with(Code::FailedPrecondition, "UPDATE_REFUSED", message, [reason])
         }
         E::NotAccepting(_) => status(Code::FailedPrecondition, "UPDATE_NOT_ACCEPTED", message),
+        E::NotPublished(_) => status(Code::FailedPrecondition, "NOT_PUBLISHED", message),
         E::OpenUndo { .. } => status(Code::FailedPrecondition, "UNDO_OPEN", message),
         E::NotParked(_) => status(Code::FailedPrecondition, "NOT_PARKED", message),
         E::Stuck { code, .. } => {

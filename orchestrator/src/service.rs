@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use souk_mesh::error::{FieldViolation, invalid_argument};
 use souk_mesh::identity::{Caller, Keys};
 use souk_mesh::page::{self, Tokens};
 use souk_mesh::telemetry;
@@ -11,10 +12,11 @@ use souk_proto::workflow::v1::workflow_service_server::WorkflowService;
 use souk_proto::workflow::v1::{
     CancelWorkflowRequest, CancelWorkflowResponse, DescribeWorkflowRequest,
     DescribeWorkflowResponse, GetWorkflowHistoryRequest, GetWorkflowHistoryResponse,
-    ListWorkflowsRequest, ListWorkflowsResponse, RetryStepRequest, RetryStepResponse,
-    SignalWorkflowRequest, SignalWorkflowResponse, SkipStepRequest, SkipStepResponse,
-    StartWorkflowRequest, StartWorkflowResponse, TerminateWorkflowRequest,
-    TerminateWorkflowResponse, UpdateWorkflowRequest, UpdateWorkflowResponse,
+    ListWorkflowsRequest, ListWorkflowsResponse, QueryWorkflowRequest, QueryWorkflowResponse,
+    RetryStepRequest, RetryStepResponse, SignalWorkflowRequest, SignalWorkflowResponse,
+    SkipStepRequest, SkipStepResponse, StartWorkflowRequest, StartWorkflowResponse,
+    TerminateWorkflowRequest, TerminateWorkflowResponse, UpdateWorkflowRequest,
+    UpdateWorkflowResponse,
 };
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status};
@@ -109,6 +111,19 @@ impl WorkflowService for Service {
         let sent = self.engine.signal(&workflow_id, &signal, &request_id, payload).await;
         let is_new = sent.map_err(refusal)?;
         Ok(Response::new(SignalWorkflowResponse { duplicate: !is_new }))
+    }
+
+    async fn query_workflow(
+        &self,
+        request: Request<QueryWorkflowRequest>,
+    ) -> Result<Response<QueryWorkflowResponse>, Status> {
+        let QueryWorkflowRequest { workflow_id, query, argument } = request.into_inner();
+        if !argument.is_empty() {
+            let violation = FieldViolation::new("argument", "the runs' views take no argument");
+            return Err(invalid_argument("INVALID_FIELDS", vec![violation]));
+        }
+        let result = self.engine.query(&workflow_id, &query).await.map_err(refusal)?;
+        Ok(Response::new(QueryWorkflowResponse { result }))
     }
 
     async fn update_workflow(

@@ -19,6 +19,7 @@ mod message;
 mod saga;
 mod state;
 mod step;
+mod view;
 mod wait;
 
 use super::event::{Answered, Body};
@@ -31,6 +32,7 @@ pub use saga::Saga;
 pub(crate) use state::{Shared, State};
 pub use step::StepFuture;
 pub(crate) use step::launch;
+pub use view::View;
 pub use wait::{Cancelled, Timer};
 
 use super::step::Step;

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 mod control;
 mod message;
+mod query;
 mod start;
 mod view;
 

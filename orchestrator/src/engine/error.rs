@@ -43,6 +43,9 @@ pub enum Error {
     /// The run does not take updates of this name now.
     #[error("the run takes no update {0:?} now")]
     NotAccepting(String),
+    /// The run shows nothing under this name.
+    #[error("the run has published no view {0:?}")]
+    NotPublished(String),
     /// Terminating would leave work behind that nobody undoes.
     #[error("{open_undo} undo entries are open; cancel the run, or abandon them explicitly")]
     OpenUndo {

@@ -12,6 +12,8 @@ pub const MAX_OPEN_TIMERS: usize = 1_000;
 pub const MAX_SIGNALS: usize = 10_000;
 /// Updates that one run takes over its life.
 pub const MAX_UPDATES: usize = 10_000;
+/// Views that one run publishes.
+pub const MAX_VIEWS: usize = 32;
 /// How often a workflow is polled for one event before it counts as spinning.
 pub const MAX_POLLS_PER_EVENT: usize = 1_000;
 /// Decisions that a workflow may make for one event.

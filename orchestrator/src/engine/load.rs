@@ -86,7 +86,7 @@ impl Core {
         self.idle.note(cell);
     }
 
-    async fn read_all(&self, run_id: RunId, count: u64) -> Result<Vec<Event>, Error> {
+    pub async fn read_all(&self, run_id: RunId, count: u64) -> Result<Vec<Event>, Error> {
         let mut events = Vec::new();
         while (events.len() as u64) < count {
             let from = events.len() as u64;

@@ -8,6 +8,7 @@ mod embedded;
 mod errors;
 mod golden;
 mod messages;
+mod queries;
 mod replay;
 mod saga;
 mod shapes;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use souk_orchestrator::engine::cx::{Signal, Update};
+use souk_orchestrator::engine::cx::{Signal, Update, View};
 use souk_orchestrator::engine::step::{
     Compensation, Irreversible, Policy, Step, StepContext, StepError, UndoneBy,
 };
@@ -137,13 +137,26 @@ pub async fn later(cx: &Cx, after: Duration) -> Result<i64, Failure> {
     Ok(cx.now_ms())
 }
 
+/// What a negotiation shows of itself.
+#[derive(Serialize)]
+pub struct Standing {
+    pub amount: i64,
+    pub raises: u32,
+}
+
+impl View for Standing {
+    const NAME: &'static str = "standing";
+}
+
 /// Takes updates until it is told to end.
 pub async fn negotiation(cx: &Cx, mut amount: i64) -> Result<i64, Failure> {
     let mut raises = cx.updates(|raise: &Raise| match raise.by {
         by if by > 0 => Ok(()),
         _ => Err(Failure::new("NOT_A_RAISE", "only more is more")),
     });
+    let mut count = 0;
     loop {
+        cx.publish(&Standing { amount, raises: count });
         tokio::select! {
             biased;
             raise = raises.receive() => {
@@ -154,6 +167,7 @@ pub async fn negotiation(cx: &Cx, mut amount: i64) -> Result<i64, Failure> {
                     continue;
                 }
                 amount += raise.update.by;
+                count += 1;
                 raise.answer(&amount);
             }
             confirmed = cx.signal::<Confirm>() => {

@@ -63,6 +63,8 @@ pub(crate) struct State {
     pub updates: BTreeMap<String, Inbox>,
     pub acceptors: BTreeMap<&'static str, Acceptor>,
     pub ledger: Ledger,
+    /// What is shown to queries, by name.
+    pub views: BTreeMap<&'static str, Bytes>,
     pub answered: bool,
     pub cancelled: Option<String>,
     /// Versions of changes that this run follows, marked or not.

@@ -1,5 +1,7 @@
 //! What may be asked of, and said to, a run in memory.
 
+use bytes::Bytes;
+
 use super::{Phase, Run};
 use crate::engine::cx::Acceptor;
 use crate::engine::event::{Body, Event, UpdateAnswered};
@@ -58,6 +60,11 @@ impl Run {
     /// How many signals were taken.
     pub fn signals_taken(&self) -> usize {
         self.signal_ids.len()
+    }
+
+    /// What the workflow shows under this name.
+    pub fn view(&self, name: &str) -> Option<Bytes> {
+        self.shared.state.lock().views.get(name).cloned()
     }
 
     /// What decides whether an update of this name may be recorded now.
