@@ -26,7 +26,8 @@ where
     let mut request = Request::new(request);
     request.set_timeout(CALL_LIMIT);
     let traceparent = Some(context.traceparent()).filter(|text| !text.is_empty());
-    let answer = telemetry::in_trace("step", traceparent, method(participants, request)).await;
+    let calling = method(participants, request);
+    let answer = telemetry::in_trace(context.step(), traceparent, calling).await;
     answer.map(Response::into_inner).map_err(|status| step_error(&status))
 }
 

@@ -31,6 +31,13 @@ impl StepContext {
         &self.workflow_id
     }
 
+    /// The step's name, or the undo's: what the effect key says between workflow id and occurrence.
+    pub fn step(&self) -> &str {
+        let key: &str = &self.effect_key;
+        let of_run = key.strip_prefix(&*self.workflow_id).unwrap_or(key).trim_start_matches('/');
+        of_run.rsplit_once('/').map_or(of_run, |(step, _)| step)
+    }
+
     /// Workflow id, step name and occurrence: the same in every attempt, after every crash. Hand it to whoever can
     /// recognise a repetition by it.
     pub fn effect_key(&self) -> &str {
