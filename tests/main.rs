@@ -3,15 +3,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helper may panic as its test may")]
 
-#[expect(dead_code, reason = "the tests that need all of it are on their way")]
 mod support;
 
 mod architecture;
 mod browser;
-mod cancelling;
 mod challenge;
+mod crash;
 mod grpcurl;
+mod mesh;
+mod ordering;
 mod process;
+mod provider_away;
 mod refusals;
 mod same_request;
 mod tools;

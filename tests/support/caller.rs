@@ -29,6 +29,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// Products of the demonstration shop, and some.
 const ALL_PRODUCTS: i32 = 500;
 
+/// A port that only the system could take.
+const NOWHERE: &str = "http://127.0.0.1:1";
+
 /// The way to a port of the shop, wherever it is now.
 #[derive(Clone)]
 pub struct Way(Arc<RwLock<(String, Channel)>>);
@@ -42,6 +45,11 @@ impl Way {
     /// From now on, the way to `url`.
     pub fn lead_to(&self, url: &str) {
         *self.0.write().unwrap() = (url.to_owned(), connection(url));
+    }
+
+    /// From now on, the way to a port on which nobody ever listens.
+    pub fn lead_nowhere(&self) {
+        self.lead_to(NOWHERE);
     }
 
     /// Where it leads, `http://host:port`.

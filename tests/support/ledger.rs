@@ -1,9 +1,14 @@
 //! The provider's books, read as its bookkeeper reads them.
 
+use std::time::Instant;
+
 use serde::Deserialize;
 
 /// Most charges of one order that a test can make sense of.
 const LIMIT: usize = 100;
+
+/// How long a customer waits until she sends her decision again, in milliseconds.
+const AGAIN_AFTER_MS: u64 = 50;
 
 /// The provider's books.
 #[derive(Clone)]
@@ -35,7 +40,8 @@ pub struct LedgerLine {
 }
 
 impl Ledger {
-    pub(super) fn new(url: &str) -> Self {
+    /// The books of the provider at `url`.
+    pub fn new(url: &str) -> Self {
         Self { url: url.to_owned(), http: reqwest::Client::new() }
     }
 
@@ -51,9 +57,18 @@ impl Ledger {
         self.of(order_id).await.iter().map(|line| line.captured - line.refunded).sum()
     }
 
-    /// What the customer decides on the provider's page ("approve", "decline"), as her browser sends it.
+    /// What the customer decides on the provider's page ("approve", "decline"), sent until the provider shows how the
+    /// payment stands; a page that is closed by now, because the order was cancelled, shows it too.
     pub async fn decide(&self, challenge_url: &str, decision: &str) {
         let url = format!("{challenge_url}?decision={decision}");
-        self.http.post(url).send().await.unwrap().error_for_status().unwrap();
+        let asked = Instant::now();
+        loop {
+            let answer = self.http.post(&url).send().await;
+            if answer.is_ok_and(|answer| answer.status() == reqwest::StatusCode::OK) {
+                return;
+            }
+            assert!(asked.elapsed() < super::PATIENCE, "the provider does not answer");
+            super::pause(AGAIN_AFTER_MS).await;
+        }
     }
 }

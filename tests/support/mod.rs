@@ -3,18 +3,24 @@
 
 mod caller;
 mod ledger;
+mod load;
 mod program;
 mod shop;
 
+use std::net::TcpListener;
 use std::time::Duration;
 
 pub use caller::{Caller, Way, one};
 pub use ledger::Ledger;
+pub use load::Load;
 pub use program::Program;
-pub use shop::Shop;
+pub use shop::{Provider, Shop};
 
 /// How long anything may take that is not about time: far longer than it ever does, so that a slow machine is not a failure.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Ports below those that systems give to whoever asks for any, and how many are tried.
+const STEADY_PORTS: std::ops::Range<u16> = 20_000..30_000;
+const STEADY_TRIES: u32 = 100;
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -37,4 +43,24 @@ pub async fn within<T>(limit: Duration, what: &str, mut look: impl AsyncFnMut() 
         Ok(found) => found,
         Err(_) => panic!("waited {limit:?} in vain until {what}"),
     }
+}
+
+/// Lets time pass in which things are to happen; what is waited for is waited for by [`eventually`].
+pub async fn pause(pause_ms: u64) {
+    tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+}
+
+/// What the chance of a test comes from: another one with each run, or `SOUK_TEST_SEED` to see one again.
+pub fn seed() -> u64 {
+    let wanted = std::env::var("SOUK_TEST_SEED").ok();
+    let seed = wanted.map_or_else(rand::random, |seed| seed.parse().unwrap());
+    println!("SOUK_TEST_SEED={seed}");
+    seed
+}
+
+/// A free port that the system gives to nobody by itself: who listens there, ends and comes back, finds it free.
+pub fn steady_address() -> String {
+    let bind = |_| TcpListener::bind(("127.0.0.1", rand::random_range(STEADY_PORTS))).ok();
+    let listener = (0..STEADY_TRIES).find_map(bind).unwrap();
+    listener.local_addr().unwrap().to_string()
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use souk_bench::invariants::{Baseline, Rule, Verdict};
 use souk_mesh::identity::{Keys, Role};
 use tempfile::TempDir;
 
@@ -11,6 +12,11 @@ use super::{Caller, Ledger, Program, Way};
 
 /// How long a token for staff works: longer than any test.
 const TOKEN_TTL: Duration = Duration::from_secs(60 * 60);
+/// How long the shop may take to come to rest: a step that failed often is tried again after long pauses.
+const REST_LIMIT: Duration = Duration::from_secs(120);
+/// Broken cases of which everything is told.
+const SHOWN: usize = 3;
+const UUID_CHARS: usize = 36;
 /// Who staff is in histories and logs.
 const STAFF: &str = "service:test";
 
@@ -73,6 +79,9 @@ impl Shop {
 
     /// Ends the shop as a power cut would. The provider stays.
     pub fn kill_9(&mut self) {
+        // The ports are free now for any other test's shop, which our callers must not take for ours.
+        self.edge.lead_nowhere();
+        self.internal.lead_nowhere();
         self.program.kill_9();
     }
 
@@ -84,7 +93,17 @@ impl Shop {
 
     /// Opens the shop again after it has ended, on other ports; who calls by [`Way`] finds them.
     pub async fn restart(&mut self) {
+        self.reopen();
+        self.opened().await;
+    }
+
+    /// Starts the shop's process again, and does not wait for it.
+    pub fn reopen(&mut self) {
         self.program = open(self.folder.path(), &self.settings);
+    }
+
+    /// Waits until the shop that was started again is open.
+    pub async fn opened(&mut self) {
         self.edge.lead_to(&self.program.address("the shop").await);
         self.internal.lead_to(&self.program.address("internal gRPC").await);
         self.ops = self.program.address("metrics").await.trim_end_matches("/metrics").to_owned();
@@ -112,6 +131,45 @@ impl Shop {
         let now_ms = i64::try_from(now.as_millis()).unwrap();
         keys.signer.sign(STAFF, role, TOKEN_TTL, now_ms).unwrap()
     }
+
+    /// How the shop stands before a load.
+    pub async fn baseline(&self) -> Baseline {
+        self.checker().baseline().await.unwrap()
+    }
+
+    /// Waits until the shop has come to rest, and makes sure that every invariant holds; `acknowledged` are all orders
+    /// that were answered.
+    pub async fn settle(&self, baseline: &Baseline, acknowledged: &[String]) -> Verdict {
+        let verdict = self.checker().settle(baseline, acknowledged, REST_LIMIT).await.unwrap();
+        println!("{} orders acknowledged\n{verdict}", acknowledged.len());
+        if !verdict.holds() {
+            for case in verdict.broken(Rule::AtRest).iter().take(SHOWN) {
+                println!("{case}");
+                let words = case.split(' ');
+                words.filter(|word| word.len() == UUID_CHARS).for_each(|id| self.tell_of(id));
+            }
+            panic!("the shop does not hold what it promises");
+        }
+        verdict
+    }
+
+    /// Prints everything that has happened to an order.
+    fn tell_of(&self, order_id: &str) {
+        let internal = self.internal.url();
+        let internal = internal.trim_start_matches("http://");
+        let told = std::process::Command::new(env!("CARGO_BIN_EXE_souk"))
+            .args(["workflow", "show", &format!("order/{order_id}"), "--data"])
+            .arg(self.data())
+            .args(["--set", &format!("listen.internal={internal}")])
+            .output()
+            .unwrap();
+        println!("{}", String::from_utf8_lossy(&[told.stdout, told.stderr].concat()));
+    }
+
+    fn checker(&self) -> souk_bench::invariants::Shop {
+        souk_bench::invariants::Shop::new(&self.internal.url(), &self.provider.url, &self.data())
+            .unwrap()
+    }
 }
 
 fn open(folder: &Path, settings: &[String]) -> Program {
@@ -127,7 +185,7 @@ fn open(folder: &Path, settings: &[String]) -> Program {
 impl Provider {
     /// A provider whose books are in `folder`.
     pub async fn start(folder: &Path) -> Self {
-        Self::on("127.0.0.1:0", folder.to_owned()).await
+        Self::on(&super::steady_address(), folder.to_owned()).await
     }
 
     async fn on(listen: &str, folder: PathBuf) -> Self {

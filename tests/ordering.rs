@@ -1,6 +1,9 @@
 //! From a placed order to the customer's door, or undone to the last cent.
 
-use souk_proto::order::v1::{DeliverOrderRequest, OrderState, Placement, ShipOrderRequest};
+use souk_proto::cart::v1::{AddItemRequest, GetCartRequest};
+use souk_proto::order::v1::{
+    CartReference, DeliverOrderRequest, OrderState, PlaceOrderRequest, Placement, ShipOrderRequest,
+};
 use souk_proto::workflow::v1::WorkflowState;
 use tonic::Status;
 use uuid::Uuid;
@@ -62,6 +65,39 @@ async fn ship(staff: &Caller, order_id: &str) -> Result<(), Status> {
         tracking_number: "C-1".to_owned(),
     };
     staff.orders().ship_order(request).await.map(drop)
+}
+
+#[tokio::test]
+async fn buying_the_cart_empties_it_of_what_was_bought() {
+    let shop = Shop::start().await;
+    let customer = shop.customer().await;
+    let product = customer.product().await;
+    let add = AddItemRequest {
+        request_id: Uuid::new_v4().to_string(),
+        product_id: product.product_id.clone(),
+        quantity: 2,
+    };
+    let cart = customer.carts().add_item(add).await.unwrap().into_inner().cart.unwrap();
+    let order = || PlaceOrderRequest {
+        lines: Vec::new(),
+        cart: Some(CartReference { cart_version: cart.version }),
+        ..customer.order("tok_visa", &[(&product, 2)])
+    };
+    let mut outdated = order();
+    outdated.cart = Some(CartReference { cart_version: cart.version + 1 });
+    let refused = customer.place(outdated).await.unwrap_err();
+    assert_eq!(reason(&refused), "CART_CHANGED");
+
+    let placed = customer.place(order()).await.unwrap();
+    assert_eq!(placed.placement(), Placement::Placed, "{placed:?}");
+    let lines = placed.order.unwrap().lines;
+    assert_eq!((lines.len(), lines[0].quantity), (1, 2));
+    assert_eq!(lines[0].product_id, product.product_id);
+    eventually("the cart is empty", async || {
+        let cart = customer.carts().get_cart(GetCartRequest::default()).await.unwrap().into_inner();
+        cart.cart.unwrap().items.is_empty().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
