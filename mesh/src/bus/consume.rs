@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use souk_proto::event::v1::Event;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{Bus, Delivery, DeliveryTag, Error, HandlerError, Outcome, Subscription};
@@ -22,6 +24,8 @@ use crate::{panic, telemetry};
 const WINDOW: usize = 512;
 /// Handlers that run at once.
 const HANDLERS: usize = 32;
+/// From one settling to the next: what ends meanwhile is settled by one write.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(10);
 /// Pause after the bus has failed, doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -48,13 +52,15 @@ where
     let subscription = bus.subscribe(queue, topics).await?;
     let consumer = Consumer {
         queue,
-        subscription,
+        subscription: subscription.into(),
+        receiving: None,
         handler: Arc::new(handler),
         drain: tasks.token(),
         lanes: HashMap::new(),
         ready: VecDeque::new(),
         running: JoinSet::new(),
         outcomes: Vec::new(),
+        next_settling: Instant::now(),
         unsettled: 0,
     };
     tasks.spawn(queue, consumer.run());
@@ -70,7 +76,10 @@ struct Ended {
 
 struct Consumer<H> {
     queue: &'static str,
-    subscription: Box<dyn Subscription>,
+    subscription: Arc<dyn Subscription>,
+    /// The one look for deliveries that is under way; kept while other things happen, because one
+    /// that is given up was for nothing.
+    receiving: Option<BoxFuture<'static, Result<Vec<Delivery>, Error>>>,
     handler: Arc<H>,
     drain: CancellationToken,
     /// What waits per aggregate; a lane is here while a delivery of it waits or runs.
@@ -79,6 +88,7 @@ struct Consumer<H> {
     ready: VecDeque<String>,
     running: JoinSet<Ended>,
     outcomes: Vec<(DeliveryTag, Outcome)>,
+    next_settling: Instant,
     unsettled: usize,
 }
 
@@ -106,15 +116,20 @@ where
 
     /// Settles what has ended, or waits for news.
     async fn step(&mut self) -> Result<(), Error> {
-        if !self.outcomes.is_empty() {
-            return self.settle().await;
-        }
         let free = WINDOW - self.unsettled;
+        if self.receiving.is_none() && free > 0 {
+            let subscription = self.subscription.clone();
+            self.receiving = Some(async move { subscription.receive(free).await }.boxed());
+        }
         tokio::select! {
             biased;
             () = self.drain.cancelled() => {}
+            () = sleep_until(self.next_settling), if !self.outcomes.is_empty() => {
+                return self.settle().await;
+            }
             Some(ended) = self.running.join_next() => self.note(ended),
-            received = self.subscription.receive(free), if free > 0 => {
+            received = received(&mut self.receiving) => {
+                self.receiving = None;
                 for delivery in received? {
                     self.admit(delivery);
                 }
@@ -169,6 +184,7 @@ where
     }
 
     async fn settle(&mut self) -> Result<(), Error> {
+        self.next_settling = Instant::now() + SETTLE_INTERVAL;
         self.subscription.settle(&self.outcomes).await?;
         self.unsettled -= self.outcomes.len();
         self.outcomes.clear();
@@ -177,6 +193,7 @@ where
 
     /// At the drain: what runs may end, and is settled; `Tasks` bounds the time.
     async fn finish(mut self) {
+        self.receiving = None;
         while let Some(ended) = self.running.join_next().await {
             self.note(ended);
         }
@@ -185,6 +202,16 @@ where
         {
             tracing::warn!(queue = self.queue, %error, "events acted on will be delivered again");
         }
+    }
+}
+
+/// The outcome of a look for deliveries; never when none is under way.
+async fn received(
+    receiving: &mut Option<BoxFuture<'static, Result<Vec<Delivery>, Error>>>,
+) -> Result<Vec<Delivery>, Error> {
+    match receiving {
+        Some(receiving) => receiving.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,7 +1,8 @@
 //! Moves committed events from a store's outbox to the bus.
 //!
 //! Publish, then delete: a crash between the two publishes again, and consumers know events by
-//! their ids. One relay per store keeps the order.
+//! their ids. One relay per store keeps the order. Moving one event costs about as much as moving
+//! a hundred (two synced commits), so under load it moves what has gathered, and deletes behind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +11,23 @@ use metrics::Gauge;
 use prost::Message;
 use rusqlite::Connection;
 use souk_proto::event::v1::Event;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::{Bus, Error};
-use crate::store::Store;
+use crate::store::{Commits, Store};
 use crate::tasks::Tasks;
 
 /// Most events moved at once.
-const PAGE_EVENTS: i64 = 256;
+const PAGE_EVENTS: usize = 256;
+/// From the beginning of one move to that of the next, unless a page was full: what comes meanwhile
+/// moves as one.
+const MOVE_INTERVAL: Duration = Duration::from_millis(10);
+/// Moved events that may stay in the table …
+const DELETE_EVERY: i64 = 1024;
+/// … and how long at most, once nothing moves.
+const DELETE_AFTER: Duration = Duration::from_millis(100);
 /// Pause after a failure, doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -43,7 +53,14 @@ struct Relay {
     backlog: Gauge,
 }
 
-/// The oldest events of the outbox.
+/// How far a relay has come, in positions of the outbox.
+#[derive(Default)]
+struct Progress {
+    moved_to: i64,
+    deleted_to: i64,
+}
+
+/// The oldest events that were not moved.
 struct Page {
     events: Vec<Event>,
     /// The position of the last of them.
@@ -55,35 +72,60 @@ struct Page {
 impl Relay {
     async fn run(self) {
         let mut commits = self.store.commits();
+        let mut progress = Progress::default();
         let mut pause = FIRST_PAUSE;
         while !self.drain.is_cancelled() {
             let seen = commits.borrow_and_update().with_events;
-            match self.move_page().await {
-                Ok(0) => {
+            let began = Instant::now();
+            match self.move_page(&mut progress).await {
+                Ok(PAGE_EVENTS) => pause = FIRST_PAUSE,
+                Ok(_) => {
                     pause = FIRST_PAUSE;
-                    tokio::select! {
-                        () = self.drain.cancelled() => {}
-                        news = commits.wait_for(|commits| commits.with_events != seen) => {
-                            if news.is_err() {
-                                // The store's writer has ended: nothing will come any more.
-                                return;
-                            }
-                        }
+                    if !self.wait_for_news(&mut commits, seen, &mut progress).await {
+                        return;
                     }
+                    self.unless_drained(sleep_until(began + MOVE_INTERVAL)).await;
                 }
-                Ok(_) => pause = FIRST_PAUSE,
                 Err(error) => {
                     tracing::warn!(relay = self.name, %error, "events wait in the outbox");
-                    let _ = tokio::time::timeout(pause, self.drain.cancelled()).await;
+                    self.unless_drained(tokio::time::sleep(pause)).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }
         }
+        self.delete_moved(&mut progress).await;
+    }
+
+    /// Until a commit after those `seen` has put events, or the drain. `false` when the store's
+    /// writer has ended: nothing will come any more.
+    async fn wait_for_news(
+        &self,
+        commits: &mut watch::Receiver<Commits>,
+        seen: u64,
+        progress: &mut Progress,
+    ) -> bool {
+        let mut news = std::pin::pin!(commits.wait_for(|commits| commits.with_events != seen));
+        if let Ok(news) = timeout(DELETE_AFTER, &mut news).await {
+            return news.is_ok();
+        }
+        self.delete_moved(progress).await;
+        tokio::select! {
+            () = self.drain.cancelled() => true,
+            news = news => news.is_ok(),
+        }
+    }
+
+    async fn unless_drained(&self, pause: impl Future<Output = ()>) {
+        tokio::select! {
+            () = self.drain.cancelled() => {}
+            () = pause => {}
+        }
     }
 
     /// Returns how many events were moved.
-    async fn move_page(&self) -> Result<usize, Error> {
-        let page = self.store.read(read_page).await?;
+    async fn move_page(&self, progress: &mut Progress) -> Result<usize, Error> {
+        let after = progress.moved_to;
+        let page = self.store.read(move |connection| read_page(connection, after)).await?;
         let Some(Page { events, last, head }) = page else {
             self.backlog.set(0.0);
             return Ok(0);
@@ -91,15 +133,31 @@ impl Relay {
         let count = events.len();
         self.backlog.set((head - last) as f64 + count as f64);
         self.bus.publish(events).await?;
-        self.store.write(move |connection| delete_to(connection, last)).await?;
+        progress.moved_to = last;
+        if last - progress.deleted_to >= DELETE_EVERY {
+            self.delete_moved(progress).await;
+        }
         Ok(count)
+    }
+
+    /// What cannot be deleted now is deleted later; until then it is only in the way.
+    async fn delete_moved(&self, progress: &mut Progress) {
+        let last = progress.moved_to;
+        if last == progress.deleted_to {
+            return;
+        }
+        match self.store.write(move |connection| delete_to(connection, last)).await {
+            Ok(()) => progress.deleted_to = last,
+            Err(error) => tracing::warn!(relay = self.name, %error, "moved events stay for now"),
+        }
     }
 }
 
-fn read_page(connection: &Connection) -> Result<Option<Page>, Error> {
-    let mut statement = connection
-        .prepare_cached("SELECT position, event FROM outbox ORDER BY position LIMIT ?1")?;
-    let mut rows = statement.query([PAGE_EVENTS])?;
+fn read_page(connection: &Connection, after: i64) -> Result<Option<Page>, Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT position, event FROM outbox WHERE position > ?1 ORDER BY position LIMIT ?2",
+    )?;
+    let mut rows = statement.query([after, PAGE_EVENTS as i64])?;
     let mut events = Vec::new();
     let mut last = 0;
     while let Some(row) = rows.next()? {

@@ -10,6 +10,7 @@ use metrics::{Counter, Gauge};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 use super::log::{self, Again, Found, Page};
 use super::{POLL_MS, Shared};
@@ -22,6 +23,9 @@ const SAVE_EVERY: i64 = 1000;
 /// Longest reason that is kept, in characters.
 const REASON_LENGTH: usize = 2000;
 const POLL: Duration = Duration::from_millis(POLL_MS);
+/// From one look at the tables to the next, unless there was more than was asked for: a look costs
+/// about as much for one event as for a hundred.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 pub(super) struct Queue {
     shared: Arc<Shared>,
@@ -36,6 +40,7 @@ pub(super) struct Queue {
 
 struct Receiving {
     news: watch::Receiver<()>,
+    next_look: Instant,
     /// Locked while this is the queue's one consumer.
     lock: Option<File>,
 }
@@ -103,7 +108,8 @@ impl Progress {
 impl Queue {
     pub(super) fn new(shared: Arc<Shared>, name: &str, topics: Topics) -> Self {
         let label = name.to_owned();
-        let receiving = Receiving { news: shared.news.subscribe(), lock: None };
+        let news = shared.news.subscribe();
+        let receiving = Receiving { news, next_look: Instant::now(), lock: None };
         Queue {
             shared,
             name: name.into(),
@@ -181,6 +187,8 @@ impl Subscription for Queue {
         }
         loop {
             self.save().await?;
+            sleep_until(receiving.next_look).await;
+            receiving.next_look = Instant::now() + LOOK_INTERVAL;
             receiving.news.mark_unchanged();
             self.progress.lock().look_again = false;
             let page = self.fetch(limit).await?;
@@ -189,6 +197,9 @@ impl Subscription for Queue {
                 let mut progress = self.progress.lock();
                 progress.scanned_to = page.scanned_to;
                 let deliveries = progress.admit(page.found);
+                if !is_last {
+                    receiving.next_look = Instant::now();
+                }
                 if !deliveries.is_empty() {
                     return Ok(deliveries);
                 }
