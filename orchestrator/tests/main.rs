@@ -8,6 +8,7 @@ mod engine;
 mod forms;
 mod log_contract;
 mod log_damage;
+mod service;
 mod tables_contract;
 mod tables_damage;
 mod tables_model;

@@ -4,7 +4,7 @@
 mod books;
 mod challenge;
 mod crash;
-mod faults;
+pub mod faults;
 mod golden;
 mod parking;
 mod place_order;

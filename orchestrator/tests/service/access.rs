@@ -1,0 +1,81 @@
+//! Who may look at runs, and who may steer them.
+
+use souk_mesh::error::reason_of;
+use souk_mesh::identity::Role;
+use souk_proto::workflow::v1::workflow_service_client::WorkflowServiceClient;
+use souk_proto::workflow::v1::{
+    DescribeWorkflowRequest, ListWorkflowsRequest, PauseWorkflowRequest, SignalWorkflowRequest,
+    TerminateWorkflowRequest,
+};
+use tonic::{Code, Request, Status};
+use uuid::Uuid;
+
+use super::starts::start_of;
+use crate::workflows::world::{World, id, order};
+
+fn is_refused(status: Status, code: Code, reason: &str) {
+    assert_eq!((status.code(), reason_of(&status).as_deref()), (code, Some(reason)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn customers_neither_see_nor_touch_runs_not_even_their_own() {
+    let world = World::new(1).await;
+    let order = order("tok_visa");
+    world.place(&order).await;
+    let mut workflows = world.workflows();
+    let (denied, reason) = (Code::PermissionDenied, "ROLE_REQUIRED");
+    fn by<T>(world: &World, user_id: Uuid, message: T) -> Request<T> {
+        world.signed(user_id, Role::Customer, message)
+    }
+    let me = order.user_id;
+
+    let start = start_of(&order, 0);
+    is_refused(workflows.start_workflow(by(&world, me, start)).await.unwrap_err(), denied, reason);
+    let look = DescribeWorkflowRequest { workflow_id: id() };
+    is_refused(
+        workflows.describe_workflow(by(&world, me, look)).await.unwrap_err(),
+        denied,
+        reason,
+    );
+    let list = ListWorkflowsRequest::default();
+    is_refused(workflows.list_workflows(by(&world, me, list)).await.unwrap_err(), denied, reason);
+    let signal = SignalWorkflowRequest {
+        request_id: Uuid::from_u128(1).to_string(),
+        workflow_id: id(),
+        signal: "delivered".into(),
+        ..SignalWorkflowRequest::default()
+    };
+    is_refused(
+        workflows.signal_workflow(by(&world, me, signal.clone())).await.unwrap_err(),
+        denied,
+        reason,
+    );
+    let nobody = workflows.signal_workflow(signal).await.unwrap_err();
+    is_refused(nobody, Code::Unauthenticated, "NO_CREDENTIALS");
+    world.until("completed ClearCart").await;
+    assert!(!world.outline().await.contains(&"signal delivered".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_people_end_runs_by_force() {
+    let world = World::new(1).await;
+    world.place(&order("tok_visa")).await;
+    world.workflows();
+    let channel = world.directory.for_service("order").channel("workflow");
+    let end = TerminateWorkflowRequest {
+        workflow_id: id(),
+        reason: "because".into(),
+        abandon_undo: true,
+        ..TerminateWorkflowRequest::default()
+    };
+    let refused = WorkflowServiceClient::new(channel).terminate_workflow(end).await.unwrap_err();
+    is_refused(refused, Code::PermissionDenied, "ROLE_REQUIRED");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_built_says_so() {
+    let world = World::new(1).await;
+    let pause = PauseWorkflowRequest { workflow_id: id(), ..PauseWorkflowRequest::default() };
+    let refused = world.workflows().pause_workflow(world.staff(pause)).await.unwrap_err();
+    is_refused(refused, Code::Unimplemented, "NOT_BUILT");
+}
