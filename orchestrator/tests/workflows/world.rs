@@ -180,27 +180,34 @@ impl World {
         self.engine.describe(&id()).await.unwrap().row
     }
 
-    /// Waits until the run has come to `line`, or ended.
+    /// Waits until the run has come to `line`.
     pub async fn until(&self, line: &str) {
         let stream = self.engine.history(&id(), 0, true).await.unwrap();
         let mut stream = std::pin::pin!(stream);
-        while let Some(event) = stream.next().await {
-            if outline(&event.unwrap().event) == line {
-                return;
+        let found = async {
+            while let Some(event) = stream.next().await {
+                if outline(&event.unwrap().event) == line {
+                    return true;
+                }
             }
-        }
-        panic!("the run has ended without {line:?}: {:?}", self.outline().await);
+            false
+        };
+        let found = tokio::time::timeout(LONG, found).await;
+        assert_eq!(found, Ok(true), "no {line:?}: {:?}", self.outline().await);
     }
 
     /// Waits until the run has ended or is parked.
     pub async fn rest(&self) -> RunState {
-        loop {
-            let state = self.row().await.state();
-            if state.is_closed() || state == RunState::Parked {
-                return state;
+        let resting = async {
+            loop {
+                let state = self.row().await.state();
+                if state.is_closed() || state == RunState::Parked {
+                    return state;
+                }
+                self.pass(Duration::from_millis(500)).await;
             }
-            self.pass(Duration::from_millis(500)).await;
-        }
+        };
+        tokio::time::timeout(LONG, resting).await.expect("the run comes to rest")
     }
 
     pub async fn history(&self) -> Vec<Event> {
