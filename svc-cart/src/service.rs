@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use prost::Message;
 use souk_mesh::clock::SharedClock;
-use souk_mesh::idempotency;
 use souk_mesh::identity::{Caller, Role};
 use souk_proto::cart::v1::cart_service_server::CartService;
 use souk_proto::cart::v1::{
@@ -72,7 +70,7 @@ impl CartService for Service {
         let product_id = uuid(&request.product_id);
         let before = self.store.cart(user_id, self.clock.now_ms()).await?;
         self.pricing.check_sold(&before, product_id).await?;
-        let key = key(&caller, "AddItem", &request.request_id, &request);
+        let key = RequestKey::if_any(&caller, "AddItem", &request.request_id, &request);
         let change =
             Change::Add { product_id, item_id: Uuid::now_v7(), quantity: request.quantity };
         let cart = self.edit(user_id, change, key).await?;
@@ -87,7 +85,7 @@ impl CartService for Service {
         let caller = Caller::of(&request);
         let user_id = caller.user_id()?;
         let request = request.into_inner();
-        let key = key(&caller, "UpdateItem", &request.request_id, &request);
+        let key = RequestKey::if_any(&caller, "UpdateItem", &request.request_id, &request);
         let change = Change::Set { item_id: uuid(&request.item_id), quantity: request.quantity };
         let cart = self.edit(user_id, change, key).await?;
         let cart = self.pricing.price(user_id, cart).await?;
@@ -101,7 +99,7 @@ impl CartService for Service {
         let caller = Caller::of(&request);
         let user_id = caller.user_id()?;
         let request = request.into_inner();
-        let key = key(&caller, "RemoveItem", &request.request_id, &request);
+        let key = RequestKey::if_any(&caller, "RemoveItem", &request.request_id, &request);
         let change = Change::Remove { item_id: uuid(&request.item_id) };
         let cart = self.edit(user_id, change, key).await?;
         let cart = self.pricing.price(user_id, cart).await?;
@@ -115,7 +113,7 @@ impl CartService for Service {
         let caller = Caller::of(&request);
         let user_id = owner(&caller, &request.get_ref().user_id)?;
         let request = request.into_inner();
-        let key = key(&caller, "ClearCart", &request.request_id, &request);
+        let key = RequestKey::if_any(&caller, "ClearCart", &request.request_id, &request);
         let lines = request
             .lines
             .iter()
@@ -147,18 +145,4 @@ fn owner(caller: &Caller, named: &str) -> Result<Uuid, Status> {
 /// The contract checks the form of every id before a handler sees it.
 fn uuid(text: &str) -> Uuid {
     text.parse().unwrap_or_default()
-}
-
-fn key(
-    caller: &Caller,
-    method: &'static str,
-    request_id: &str,
-    request: &impl Message,
-) -> Option<RequestKey> {
-    (!request_id.is_empty()).then(|| RequestKey {
-        scope: caller.scope(),
-        method,
-        request_id: request_id.to_owned(),
-        fingerprint: idempotency::fingerprint(request),
-    })
 }

@@ -3,25 +3,13 @@
 mod sqlite;
 
 use async_trait::async_trait;
+pub use souk_mesh::idempotency::RequestKey;
 use uuid::Uuid;
 
 pub use sqlite::Sqlite;
 
 use crate::domain::{Cart, Change};
 use crate::error::Error;
-
-/// Names a change so that a repeat of it changes nothing.
-#[derive(Clone, Debug)]
-pub struct RequestKey {
-    /// The caller's scope; the same id of another caller is unrelated.
-    pub scope: String,
-    /// The RPC.
-    pub method: &'static str,
-    /// A UUID chosen by the caller.
-    pub request_id: String,
-    /// Of the parameters: a repeat with other ones is refused.
-    pub fingerprint: [u8; 32],
-}
 
 /// A change, and when it is made.
 #[derive(Clone, Debug)]

@@ -2,8 +2,6 @@
 //! field rules already; what those cannot say is said here.
 
 use souk_mesh::error::FieldViolation;
-use souk_mesh::idempotency::fingerprint;
-use souk_mesh::identity::Caller;
 use souk_mesh::money::Money;
 use souk_proto::catalog::v1 as proto;
 use souk_proto::google::r#type::Money as WireMoney;
@@ -15,7 +13,6 @@ use crate::domain::{
     ProductPatch, Release, merge_lines,
 };
 use crate::error::Error;
-use crate::store::RequestKey;
 
 /// An id that the contract requires.
 pub fn id(field: &'static str, text: &str) -> Result<Uuid, Error> {
@@ -25,31 +22,6 @@ pub fn id(field: &'static str, text: &str) -> Result<Uuid, Error> {
 /// An id that may be left out.
 pub fn optional_id(field: &'static str, text: &str) -> Result<Option<Uuid>, Error> {
     if text.is_empty() { Ok(None) } else { id(field, text).map(Some) }
-}
-
-/// The key of a request that carries a request id.
-pub fn key(
-    caller: &Caller,
-    method: &'static str,
-    request_id: &str,
-    message: &impl prost::Message,
-) -> RequestKey {
-    RequestKey {
-        scope: caller.scope(),
-        method,
-        request_id: request_id.to_owned(),
-        fingerprint: fingerprint(message),
-    }
-}
-
-/// As [`key`], where the request id may be left out.
-pub fn optional_key(
-    caller: &Caller,
-    method: &'static str,
-    request_id: &str,
-    message: &impl prost::Message,
-) -> Option<RequestKey> {
-    (!request_id.is_empty()).then(|| key(caller, method, request_id, message))
 }
 
 /// A new category; without an id of the caller's it gets one.

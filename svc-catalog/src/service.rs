@@ -98,7 +98,7 @@ impl<S: Store> CatalogService for Catalog<S> {
     ) -> Result<Response<proto::CreateProductResponse>, Status> {
         let caller = Caller::of(&request);
         let request = request.into_inner();
-        let key = requests::key(&caller, "CreateProduct", &request.request_id, &request);
+        let key = RequestKey::of(&caller, "CreateProduct", &request.request_id, &request);
         let product = requests::product(request)?;
         let made = self.store.create_product(product, key, self.clock.now_ms()).await?;
         let product = Some(wire::listed(&made));
@@ -173,7 +173,7 @@ impl<S: Store> CatalogService for Catalog<S> {
     ) -> Result<Response<proto::UpdateProductResponse>, Status> {
         let caller = Caller::of(&request);
         let request = request.into_inner();
-        let key = requests::optional_key(&caller, "UpdateProduct", &request.request_id, &request);
+        let key = RequestKey::if_any(&caller, "UpdateProduct", &request.request_id, &request);
         let id = requests::id("product_id", &request.product_id)?;
         let etag = Some(request.etag.clone()).filter(|etag| !etag.is_empty());
         let patch = requests::patch(request)?;
@@ -203,7 +203,7 @@ impl<S: Store> CatalogService for Catalog<S> {
     ) -> Result<Response<proto::CreateCategoryResponse>, Status> {
         let caller = Caller::of(&request);
         let request = request.into_inner();
-        let key = requests::optional_key(&caller, "CreateCategory", &request.request_id, &request);
+        let key = RequestKey::if_any(&caller, "CreateCategory", &request.request_id, &request);
         let category = requests::category(request, self.clock.now_ms())?;
         let made = self.store.create_category(category, key).await?;
         let category = Some(wire::category(&made));
@@ -229,7 +229,7 @@ impl<S: Store> CatalogService for Catalog<S> {
         if request.delta == 0 {
             return Err(Error::field("delta", "must not be 0").into());
         }
-        let key = requests::key(&caller, "AdjustInventory", &request.request_id, &request);
+        let key = RequestKey::of(&caller, "AdjustInventory", &request.request_id, &request);
         let inventory = Some(self.adjust(&request.product_id, request.delta, key).await?);
         Ok(Response::new(proto::AdjustInventoryResponse { inventory }))
     }
@@ -240,7 +240,7 @@ impl<S: Store> CatalogService for Catalog<S> {
     ) -> Result<Response<proto::RestockResponse>, Status> {
         let caller = Caller::of(&request);
         let request = request.into_inner();
-        let key = requests::key(&caller, "Restock", &request.request_id, &request);
+        let key = RequestKey::of(&caller, "Restock", &request.request_id, &request);
         let delta = i64::from(request.quantity);
         let inventory = Some(self.adjust(&request.product_id, delta, key).await?);
         Ok(Response::new(proto::RestockResponse { inventory }))

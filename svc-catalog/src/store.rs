@@ -7,25 +7,13 @@
 pub mod sqlite;
 
 use async_trait::async_trait;
+pub use souk_mesh::idempotency::RequestKey;
 use uuid::Uuid;
 
 use crate::domain::{
     Category, Hold, Inventory, Listed, NewProduct, ProductPatch, Release, Reservation,
 };
 use crate::error::Error;
-
-/// Names a request, so that its repeats get its first answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestKey {
-    /// Whose request it is.
-    pub scope: String,
-    /// The RPC.
-    pub method: &'static str,
-    /// Chosen by the caller.
-    pub request_id: String,
-    /// Of all parameters: a repeat with others is [`Error::RequestIdReused`].
-    pub fingerprint: [u8; 32],
-}
 
 /// The last row of a page in order of name: the next page begins after it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use souk_mesh::idempotency;
+use souk_mesh::idempotency::RequestKey;
 use souk_mesh::identity::{Caller, Keys, Role};
 use souk_mesh::page::{self, Tokens};
 use souk_proto::notify::v1::notification_service_server::NotificationService;
@@ -43,9 +43,9 @@ impl NotificationService for Service {
         &self,
         request: Request<SendEmailRequest>,
     ) -> Result<Response<SendEmailResponse>, Status> {
-        let scope = Caller::of(&request).scope();
-        let fingerprint = idempotency::fingerprint(request.get_ref());
-        let SendEmailRequest { request_id, user_id, recipient, subject, body, order_id } =
+        let (caller, sent) = (Caller::of(&request), request.get_ref());
+        let key = RequestKey::of(&caller, "SendEmail", &sent.request_id, sent);
+        let SendEmailRequest { user_id, recipient, subject, body, order_id, .. } =
             request.into_inner();
         let draft = Draft {
             user_id: user_id.parse().ok(),
@@ -55,8 +55,7 @@ impl NotificationService for Service {
             order_id,
         };
         let notification = self.sender.notification(draft, String::new());
-        let kept =
-            self.store.keep_for_request(notification, scope, request_id, fingerprint).await?;
+        let kept = self.store.keep_for_request(notification, key).await?;
         let sent = match kept.state {
             State::Queued => self.sender.send(kept).await?,
             State::Sent | State::Failed => kept,

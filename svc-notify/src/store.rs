@@ -3,6 +3,7 @@
 mod sqlite;
 
 use async_trait::async_trait;
+use souk_mesh::idempotency::RequestKey;
 use uuid::Uuid;
 
 pub use sqlite::Sqlite;
@@ -46,9 +47,7 @@ pub trait NotificationStore: Send + Sync + 'static {
     async fn keep_for_request(
         &self,
         notification: Notification,
-        scope: String,
-        request_id: String,
-        fingerprint: [u8; 32],
+        key: RequestKey,
     ) -> Result<Notification, Error>;
 
     /// Writes down where a notification stands, and its recipient.

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use souk_mesh::clock::SharedClock;
 use souk_mesh::context::{CallContext, TraceContext};
-use souk_mesh::idempotency::fingerprint;
 use souk_mesh::identity::Caller;
 use souk_proto::order::v1::{PlaceOrderRequest, Placement};
 use tracing::Instrument as _;
@@ -62,12 +61,7 @@ impl Placer {
     /// The work goes on when the caller leaves: a recorded order's workflow is started all the same.
     pub async fn place(&self, caller: &Caller, request: PlaceOrderRequest) -> Outcome {
         let user_id = caller.user_id()?;
-        let key = RequestKey {
-            scope: caller.scope(),
-            method: "PlaceOrder",
-            request_id: request.request_id.clone(),
-            fingerprint: fingerprint(&request),
-        };
+        let key = RequestKey::of(caller, "PlaceOrder", &request.request_id, &request);
         let passenger = match self.flights.board(&key)? {
             Seat::Passenger(passenger) => passenger,
             Seat::Pilot(pilot, passenger) => {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use souk_mesh::clock::SharedClock;
 use souk_mesh::context::CallContext;
-use souk_mesh::idempotency::fingerprint;
 use souk_mesh::identity::{Caller, Role};
 use souk_mesh::page;
 use souk_proto::order::v1::order_service_server::OrderService;
@@ -64,14 +63,8 @@ impl Service {
         Ok(order)
     }
 
-    /// A change asked for by `caller`; not absorbed, without conditions.
-    fn change(&self, caller: &Caller, order_id: Uuid, change: Change, request: Key<'_>) -> Append {
-        let key = RequestKey {
-            scope: caller.scope(),
-            method: request.method,
-            request_id: request.request_id.to_owned(),
-            fingerprint: request.fingerprint,
-        };
+    /// A change as asked for by the request of `key`; not absorbed, without conditions.
+    fn change(&self, key: RequestKey, order_id: Uuid, change: Change) -> Append {
         let trace_parent =
             CallContext::current().map(|call| call.trace.to_string()).unwrap_or_default();
         Append {
@@ -86,13 +79,6 @@ impl Service {
             now_ms: self.clock.now_ms(),
         }
     }
-}
-
-/// What a changing request is known by, besides its caller.
-struct Key<'a> {
-    method: &'static str,
-    request_id: &'a str,
-    fingerprint: [u8; 32],
 }
 
 #[tonic::async_trait]
@@ -148,16 +134,12 @@ impl OrderService for Service {
         let request = request.into_inner();
         let order = self.visible(&caller, &request.order_id).await?;
         let own = caller.user_id().is_ok_and(|user_id| user_id == order.user_id);
-        let key = Key {
-            method: "CancelOrder",
-            request_id: &request.request_id,
-            fingerprint: fingerprint(&request),
-        };
+        let key = RequestKey::of(&caller, "CancelOrder", &request.request_id, &request);
         let cancellation = Cancellation {
             reason: if own { "CUSTOMER" } else { "STAFF" }.to_owned(),
             note: request.reason.clone(),
         };
-        let change = self.change(&caller, order.id, Change::Cancel(cancellation), key);
+        let change = self.change(key, order.id, Change::Cancel(cancellation));
         let order = self.append(Append { absorb: true, ..change }).await?;
         Ok(Response::new(CancelOrderResponse { order: Some(wire::order(&order)) }))
     }
@@ -198,14 +180,10 @@ impl OrderService for Service {
         if order.state == State::Processing && !self.histories.is_paid(order.id).await? {
             return Err(Error::NotPaid(order.id).into());
         }
-        let key = Key {
-            method: "ShipOrder",
-            request_id: &request.request_id,
-            fingerprint: fingerprint(&request),
-        };
+        let key = RequestKey::of(&caller, "ShipOrder", &request.request_id, &request);
         let ShipOrderRequest { carrier, tracking_number, .. } = request.clone();
         let change = Change::Ship(Shipment { carrier, tracking_number });
-        let order = self.append(self.change(&caller, order.id, change, key)).await?;
+        let order = self.append(self.change(key, order.id, change)).await?;
         Ok(Response::new(ShipOrderResponse { order: Some(wire::order(&order)) }))
     }
 
@@ -216,12 +194,8 @@ impl OrderService for Service {
         let caller = Caller::of(&request);
         let request = request.into_inner();
         let order_id = wire::uuid_from("order_id", &request.order_id)?;
-        let key = Key {
-            method: "DeliverOrder",
-            request_id: &request.request_id,
-            fingerprint: fingerprint(&request),
-        };
-        let order = self.append(self.change(&caller, order_id, Change::Deliver, key)).await?;
+        let key = RequestKey::of(&caller, "DeliverOrder", &request.request_id, &request);
+        let order = self.append(self.change(key, order_id, Change::Deliver)).await?;
         Ok(Response::new(DeliverOrderResponse { order: Some(wire::order(&order)) }))
     }
 
@@ -233,9 +207,7 @@ impl OrderService for Service {
         let mut request = request.into_inner();
         let not_after_ms = request.not_after.take().as_ref().map(unix_ms);
         // Without not_after, which may differ between tries of one step.
-        let fingerprint = fingerprint(&request);
-        let request_id = request.request_id;
-        let key = Key { method: "AppendOrderEvent", request_id: &request_id, fingerprint };
+        let key = RequestKey::of(&caller, "AppendOrderEvent", &request.request_id, &request);
         let change = match wire::state_from(request.state)? {
             Some(State::Processing) => Change::Process,
             Some(State::Cancelled) => {
@@ -256,7 +228,7 @@ impl OrderService for Service {
             absorb: true,
             expected_version: u64::try_from(request.expected_version).ok().filter(|at| *at > 0),
             not_after_ms,
-            ..self.change(&caller, order_id, change, key)
+            ..self.change(key, order_id, change)
         };
         let order = self.append(append).await?;
         Ok(Response::new(AppendOrderEventResponse { order: Some(wire::order(&order)) }))

@@ -8,6 +8,7 @@ pub mod contract;
 pub mod sqlite;
 
 use async_trait::async_trait;
+pub use souk_mesh::idempotency::RequestKey;
 use uuid::Uuid;
 
 use crate::Error;
@@ -19,19 +20,6 @@ pub const MAX_PAGE: u32 = 500;
 pub const MAX_SCAN: u32 = 2_000;
 /// Most orders that one [`OrderStore::unstarted`] returns.
 pub const MAX_UNSTARTED: u32 = 256;
-
-/// What a request is remembered under: its id means something only within this caller and method.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RequestKey {
-    /// Who called.
-    pub scope: String,
-    /// The method.
-    pub method: &'static str,
-    /// The id that the caller chose.
-    pub request_id: String,
-    /// Hash of the request's parameters: the same id with others is refused.
-    pub fingerprint: [u8; 32],
-}
 
 /// A new order, to be recorded.
 #[derive(Clone, Debug)]

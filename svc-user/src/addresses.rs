@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use souk_mesh::clock::SharedClock;
-use souk_mesh::idempotency;
 use souk_mesh::identity::{Caller, Keys};
 use souk_mesh::page::{self, Tokens};
 use souk_proto::user::v1::{
@@ -62,11 +61,9 @@ impl Addresses {
         request: Request<CreateAddressRequest>,
     ) -> Result<CreateAddressResponse, Status> {
         let user_id = owner(&request, &request.get_ref().user_id)?;
-        let key = (!request.get_ref().request_id.is_empty()).then(|| RequestKey {
-            scope: Caller::of(&request).scope(),
-            request_id: request.get_ref().request_id.clone(),
-            fingerprint: idempotency::fingerprint(request.get_ref()),
-        });
+        let sent = request.get_ref();
+        let caller = Caller::of(&request);
+        let key = RequestKey::if_any(&caller, "CreateAddress", &sent.request_id, sent);
         let CreateAddressRequest { label, postal, is_default, .. } = request.into_inner();
         let now_ms = self.clock.now_ms();
         let address = Address {

@@ -86,6 +86,7 @@ impl Service {
         // Without the password: a fast hash of it must not be kept. A repeat proves it below instead.
         let key = (!request.request_id.is_empty()).then(|| RequestKey {
             scope,
+            method: "Register",
             request_id: request.request_id,
             fingerprint: idempotency::fingerprint(&RegisterRequest {
                 email: user.email.clone(),

@@ -3,23 +3,13 @@
 mod sqlite;
 
 use async_trait::async_trait;
+pub use souk_mesh::idempotency::RequestKey;
 use uuid::Uuid;
 
 pub use sqlite::Sqlite;
 
 use crate::domain::{Address, AddressChange, User};
 use crate::error::Error;
-
-/// Names a mutation so that a repeat of it finds the first answer: who asked, and the id of the request.
-#[derive(Clone, Debug)]
-pub struct RequestKey {
-    /// The caller's scope; the same id of another caller is unrelated.
-    pub scope: String,
-    /// A UUID chosen by the caller.
-    pub request_id: String,
-    /// Of the parameters: a repeat with other ones is refused.
-    pub fingerprint: [u8; 32],
-}
 
 /// What became of a registration.
 #[derive(Clone, Debug)]

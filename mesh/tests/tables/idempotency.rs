@@ -4,12 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rusqlite::Connection;
-use souk_mesh::idempotency::{Remembered, check, fingerprint, prune, remember};
+use souk_mesh::idempotency::{Remembered, RequestKey, fingerprint, prune};
 use souk_mesh::store;
 
 use super::open;
 
 const NOW_MS: i64 = 1_800_000_000_000;
+
+fn key(scope: &str, method: &'static str, request_id: &str, print: [u8; 32]) -> RequestKey {
+    let (scope, request_id) = (scope.to_owned(), request_id.to_owned());
+    RequestKey { scope, method, request_id, fingerprint: print }
+}
 
 /// What a service does: answer from memory, or do the work and remember the answer.
 fn place(
@@ -19,12 +24,12 @@ fn place(
     works: &AtomicU32,
 ) -> Result<Option<Vec<u8>>, store::Error> {
     let print = fingerprint(&parameters.to_owned());
-    match check(connection, scope, "Place", "request-1", &print)? {
+    match key(scope, "Place", "request-1", print).check(connection)? {
         Remembered::Same(answer) => Ok(Some(answer)),
         Remembered::Conflict => Ok(None),
         Remembered::New => {
             let answer = format!("order {}", works.fetch_add(1, Ordering::SeqCst)).into_bytes();
-            remember(connection, scope, "Place", "request-1", &print, &answer, NOW_MS)?;
+            key(scope, "Place", "request-1", print).remember(connection, &answer, NOW_MS)?;
             Ok(Some(answer))
         }
     }
@@ -76,14 +81,14 @@ async fn a_refused_write_leaves_no_answer_behind() {
     let print = [7; 32];
     let refused = store
         .write(move |connection| {
-            remember(connection, "ann", "Place", "request-1", &print, b"order", NOW_MS)?;
+            key("ann", "Place", "request-1", print).remember(connection, b"order", NOW_MS)?;
             Err::<(), _>(store::Error::Overloaded)
         })
         .await;
     assert!(refused.is_err());
     let known = store
         .read(move |connection| {
-            Ok::<_, store::Error>(check(connection, "ann", "Place", "request-1", &print)?)
+            Ok::<_, store::Error>(key("ann", "Place", "request-1", print).check(connection)?)
         })
         .await
         .unwrap();
@@ -96,11 +101,11 @@ async fn pruning_forgets_old_answers_and_keeps_young_ones() {
     let print = [7; 32];
     let (forgotten, old, young) = store
         .write(move |connection| {
-            remember(connection, "ann", "AddItem", "old", &print, b"", NOW_MS - 2)?;
-            remember(connection, "ann", "AddItem", "young", &print, b"", NOW_MS)?;
+            key("ann", "AddItem", "old", print).remember(connection, b"", NOW_MS - 2)?;
+            key("ann", "AddItem", "young", print).remember(connection, b"", NOW_MS)?;
             let forgotten = prune(connection, NOW_MS - 1)?;
-            let old = check(connection, "ann", "AddItem", "old", &print)?;
-            let young = check(connection, "ann", "AddItem", "young", &print)?;
+            let old = key("ann", "AddItem", "old", print).check(connection)?;
+            let young = key("ann", "AddItem", "young", print).check(connection)?;
             Ok::<_, store::Error>((forgotten, old, young))
         })
         .await

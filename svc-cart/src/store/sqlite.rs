@@ -4,7 +4,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
-use souk_mesh::idempotency::{self, Remembered};
+use souk_mesh::idempotency::Remembered;
 use souk_mesh::store::{Migration, Store};
 use uuid::Uuid;
 
@@ -40,13 +40,12 @@ impl CartStore for Sqlite {
                 let Edit { user_id, change, key, now_ms, lifetime_ms } = edit;
                 let cart = load(conn, user_id)?.at(now_ms);
                 if let Some(key) = &key {
-                    let (scope, id, print) = (&key.scope, &key.request_id, &key.fingerprint);
-                    match idempotency::check(conn, scope, key.method, id, print)? {
+                    match key.check(conn)? {
                         Remembered::New => {}
                         Remembered::Same(_) => return Ok(cart),
                         Remembered::Conflict => return Err(Error::RequestIdReused),
                     }
-                    idempotency::remember(conn, scope, key.method, id, print, &[], now_ms)?;
+                    key.remember(conn, &[], now_ms)?;
                 }
                 let changed = cart.apply(change, now_ms, lifetime_ms)?;
                 save(conn, user_id, &changed)?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use souk_mesh::idempotency::{self, Remembered};
+use souk_mesh::idempotency::{Remembered, RequestKey};
 use souk_mesh::inbox;
 use souk_mesh::store::{Migration, Store};
 use uuid::Uuid;
@@ -20,7 +20,6 @@ const MIGRATIONS: &[Migration] = &[Migration {
 }];
 
 const CONSUMER: &str = "notify";
-const SEND_EMAIL: &str = "SendEmail";
 
 /// The embedded form of the store: one file, group-committed.
 #[derive(Clone)]
@@ -65,13 +64,11 @@ impl NotificationStore for Sqlite {
     async fn keep_for_request(
         &self,
         notification: Notification,
-        scope: String,
-        request_id: String,
-        fingerprint: [u8; 32],
+        key: RequestKey,
     ) -> Result<Notification, Error> {
         self.store
             .write(move |conn| {
-                match idempotency::check(conn, &scope, SEND_EMAIL, &request_id, &fingerprint)? {
+                match key.check(conn)? {
                     Remembered::New => {}
                     Remembered::Conflict => return Err(Error::RequestIdReused),
                     Remembered::Same(id) => {
@@ -82,17 +79,7 @@ impl NotificationStore for Sqlite {
                     }
                 }
                 put(conn, &notification)?;
-                let (id, now_ms) = (notification.id, notification.created_at_ms);
-                let answer = id.as_bytes();
-                idempotency::remember(
-                    conn,
-                    &scope,
-                    SEND_EMAIL,
-                    &request_id,
-                    &fingerprint,
-                    answer,
-                    now_ms,
-                )?;
+                key.remember(conn, notification.id.as_bytes(), notification.created_at_ms)?;
                 Ok(notification)
             })
             .await

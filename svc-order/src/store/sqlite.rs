@@ -7,7 +7,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
-use souk_mesh::idempotency::{self, Remembered};
+use souk_mesh::idempotency::Remembered;
 use souk_mesh::outbox;
 use souk_mesh::store::Store;
 use uuid::Uuid;
@@ -116,7 +116,7 @@ fn insert(connection: &Connection, recording: Recording) -> Result<Placed, Error
     rows::insert_order(connection, &order)?;
     rows::insert_entry(connection, order.id, &entry)?;
     insert_start(connection, &order, &input)?;
-    remember(connection, &key, order.id.as_bytes(), order.created_at_ms)?;
+    key.remember(connection, order.id.as_bytes(), order.created_at_ms)?;
     outbox::put(connection, &events::of(&order, &entry, None, trace_parent))?;
     Ok(Placed { order, start: Start::Input(input) })
 }
@@ -139,7 +139,7 @@ fn apply(connection: &Connection, append: Append) -> Result<Order, Error> {
         }
     };
     let answer = answer_of(order.id, order.version);
-    remember(connection, &append.key, &answer, append.now_ms)?;
+    append.key.remember(connection, &answer, append.now_ms)?;
     Ok(order)
 }
 
@@ -168,23 +168,11 @@ fn order_id_of(answer: &[u8]) -> Result<Uuid, Error> {
 }
 
 fn remembered(connection: &Connection, key: &RequestKey) -> Result<Option<Vec<u8>>, Error> {
-    let RequestKey { scope, method, request_id, fingerprint } = key;
-    match idempotency::check(connection, scope, method, request_id, fingerprint)? {
+    match key.check(connection)? {
         Remembered::New => Ok(None),
         Remembered::Same(answer) => Ok(Some(answer)),
         Remembered::Conflict => Err(Error::RequestIdReused),
     }
-}
-
-fn remember(
-    connection: &Connection,
-    key: &RequestKey,
-    answer: &[u8],
-    now_ms: i64,
-) -> Result<(), Error> {
-    let RequestKey { scope, method, request_id, fingerprint } = key;
-    idempotency::remember(connection, scope, method, request_id, fingerprint, answer, now_ms)?;
-    Ok(())
 }
 
 fn insert_start(connection: &Connection, order: &Order, input: &[u8]) -> Result<(), Error> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use prost::Message;
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
-use souk_mesh::idempotency::{self, Remembered};
+use souk_mesh::idempotency::Remembered;
 use souk_mesh::outbox;
 use souk_mesh::store::{Migration, Store};
 use souk_proto::user::v1::PostalAddress;
@@ -21,9 +21,6 @@ const MIGRATIONS: &[Migration] = &[Migration {
     name: "accounts and address books",
     sql: include_str!("sqlite/0001_accounts.sql"),
 }];
-
-const REGISTER: &str = "Register";
-const CREATE_ADDRESS: &str = "CreateAddress";
 
 /// The embedded form of the store: one file, group-committed.
 #[derive(Clone)]
@@ -53,12 +50,12 @@ impl UserStore for Sqlite {
     ) -> Result<Registered, Error> {
         self.store
             .write(move |conn| {
-                if let Some(earlier) = remembered(conn, REGISTER, key.as_ref())? {
+                if let Some(earlier) = remembered(conn, key.as_ref())? {
                     let user = user_by_id(conn, earlier)?.ok_or(Error::UserNotFound)?;
                     return Ok(Registered::Before(user));
                 }
                 insert_user(conn, &user, &password_hash)?;
-                remember(conn, REGISTER, key.as_ref(), user.id, user.created_at_ms)?;
+                remember(conn, key.as_ref(), user.id, user.created_at_ms)?;
                 outbox::put(conn, &wire::registered(&user))?;
                 Ok(Registered::New(user))
             })
@@ -107,7 +104,7 @@ impl UserStore for Sqlite {
     ) -> Result<Address, Error> {
         self.store
             .write(move |conn| {
-                if let Some(earlier) = remembered(conn, CREATE_ADDRESS, key.as_ref())? {
+                if let Some(earlier) = remembered(conn, key.as_ref())? {
                     return address_by_id(conn, address.user_id, earlier);
                 }
                 let kept: i64 = conn
@@ -118,7 +115,7 @@ impl UserStore for Sqlite {
                 }
                 address.is_default |= kept == 0;
                 put_address(conn, &address)?;
-                remember(conn, CREATE_ADDRESS, key.as_ref(), address.id, address.created_at_ms)?;
+                remember(conn, key.as_ref(), address.id, address.created_at_ms)?;
                 Ok(address)
             })
             .await
@@ -171,13 +168,9 @@ fn check_version(address: &Address, version: Option<u64>) -> Result<(), Error> {
 }
 
 /// What an earlier request of this key made, if there was one.
-fn remembered(
-    conn: &Connection,
-    method: &str,
-    key: Option<&RequestKey>,
-) -> Result<Option<Uuid>, Error> {
+fn remembered(conn: &Connection, key: Option<&RequestKey>) -> Result<Option<Uuid>, Error> {
     let Some(key) = key else { return Ok(None) };
-    match idempotency::check(conn, &key.scope, method, &key.request_id, &key.fingerprint)? {
+    match key.check(conn)? {
         Remembered::New => Ok(None),
         Remembered::Same(answer) => Ok(Uuid::from_slice(&answer).ok()),
         Remembered::Conflict => Err(Error::RequestIdReused),
@@ -186,23 +179,14 @@ fn remembered(
 
 fn remember(
     conn: &Connection,
-    method: &str,
     key: Option<&RequestKey>,
     made: Uuid,
     now_ms: i64,
 ) -> Result<(), Error> {
-    if let Some(RequestKey { scope, request_id, fingerprint }) = key {
-        idempotency::remember(
-            conn,
-            scope,
-            method,
-            request_id,
-            fingerprint,
-            made.as_bytes(),
-            now_ms,
-        )?;
+    match key {
+        Some(key) => Ok(key.remember(conn, made.as_bytes(), now_ms)?),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn insert_user(conn: &Connection, user: &User, password_hash: &str) -> Result<(), Error> {

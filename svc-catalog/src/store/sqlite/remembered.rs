@@ -1,7 +1,7 @@
 //! Answers that were given to request ids, kept as the messages that callers got.
 
 use prost::Message;
-use souk_mesh::idempotency::{self, Remembered};
+use souk_mesh::idempotency::Remembered;
 use souk_proto::catalog::v1 as proto;
 
 use super::Write;
@@ -54,26 +54,16 @@ pub(super) fn once<T: Answer>(
     request: Option<&RequestKey>,
     work: impl FnOnce() -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let Some(RequestKey { scope, method, request_id, fingerprint }) = request else {
+    let Some(request) = request else {
         return work();
     };
-    match idempotency::check(write.connection, scope, method, request_id, fingerprint)? {
+    match request.check(write.connection)? {
         Remembered::Conflict => Err(Error::RequestIdReused),
         Remembered::Same(bytes) => T::from_bytes(&bytes)
-            .ok_or_else(|| Error::Damaged(format!("answer to request {request_id}"))),
+            .ok_or_else(|| Error::Damaged(format!("answer to request {}", request.request_id))),
         Remembered::New => {
             let answer = work()?;
-            let bytes = answer.to_bytes();
-            let (connection, now_ms) = (write.connection, write.now_ms);
-            idempotency::remember(
-                connection,
-                scope,
-                method,
-                request_id,
-                fingerprint,
-                &bytes,
-                now_ms,
-            )?;
+            request.remember(write.connection, &answer.to_bytes(), write.now_ms)?;
             Ok(answer)
         }
     }
