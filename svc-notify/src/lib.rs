@@ -49,7 +49,7 @@ pub async fn start(platform: &Platform, config: Config) -> Result<Routes, Error>
         recipient::Recipients::new(users),
         Arc::clone(&platform.clock),
     ));
-    sender::spawn_resend(Arc::clone(&sender), &platform.tasks);
+    sender::spawn(Arc::clone(&sender), &platform.tasks);
     let handler = Arc::clone(&sender);
     bus::consume(Arc::clone(&platform.bus), &platform.tasks, QUEUE, TOPICS, move |event| {
         let sender = Arc::clone(&handler);

@@ -1,4 +1,8 @@
 //! Mail as files that a person can open: one `.eml` per notification.
+//!
+//! The notification in the store is what counts; its file is written from it and not synced by itself, which would
+//! cost more than all else about a mail. A process that is killed loses nothing of it. What a power cut may take, the
+//! files of the last moments, is written again at the next start.
 
 use std::path::{Path, PathBuf};
 
@@ -19,6 +23,13 @@ pub struct Mailbox {
     sender: Address,
 }
 
+/// A mail and the file that it belongs into.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    path: PathBuf,
+    text: Vec<u8>,
+}
+
 impl Mailbox {
     /// Opens `folder`, making it where it is not there. `sender` is the `From` of every mail.
     pub fn open(folder: &Path, sender: &str) -> Result<Self, Error> {
@@ -28,19 +39,8 @@ impl Mailbox {
         Ok(Self { folder: folder.to_owned(), sender })
     }
 
-    /// Writes the mail, durably, under the notification's own name: writing it again adds nothing.
-    pub async fn deliver(&self, notification: &Notification) -> Result<PathBuf, Error> {
-        let mail = self.mail(notification)?;
-        let path = self.folder.join(format!("{}.eml", notification.id));
-        let target = path.clone();
-        tokio::task::spawn_blocking(move || write_whole(&target, &mail))
-            .await
-            .unwrap_or_else(|stopped| Err(std::io::Error::other(stopped)))
-            .map_err(|source| Error::Mailbox { path: path.clone(), source })?;
-        Ok(path)
-    }
-
-    fn mail(&self, notification: &Notification) -> Result<Vec<u8>, Error> {
+    /// The notification as a mail.
+    pub fn compose(&self, notification: &Notification) -> Result<Mail, Error> {
         let recipient: Address = notification
             .recipient
             .parse()
@@ -54,15 +54,45 @@ impl Mailbox {
             .date(sent_at)
             .message_id(Some(format!("<{}@souk.example>", notification.id)))
             .header(ContentType::TEXT_PLAIN);
-        Ok(builder.body(notification.body.clone())?.formatted())
+        let text = builder.body(notification.body.clone())?.formatted();
+        Ok(Mail { path: self.folder.join(format!("{}.eml", notification.id)), text })
+    }
+
+    /// Writes mails, each under its notification's own name: writing one again adds nothing. Not to be called at the
+    /// same time for the same mail.
+    pub async fn deliver(&self, mails: Vec<Mail>) -> Result<(), Error> {
+        self.blocking(move || mails.iter().try_for_each(Mail::write)).await
+    }
+
+    /// Writes those of the mails again that are not there whole.
+    pub async fn repair(&self, mails: Vec<Mail>) -> Result<(), Error> {
+        self.blocking(move || {
+            mails.iter().filter(|mail| !mail.is_whole()).try_for_each(Mail::write)
+        })
+        .await
+    }
+
+    async fn blocking(
+        &self,
+        work: impl FnOnce() -> Result<(), Error> + Send + 'static,
+    ) -> Result<(), Error> {
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|stopped| {
+            let source = std::io::Error::other(stopped);
+            Err(Error::Mailbox { path: self.folder.clone(), source })
+        })
     }
 }
 
-/// A reader never sees half a mail: it is written aside, synced, and moved into place.
-fn write_whole(path: &Path, mail: &[u8]) -> std::io::Result<()> {
-    let aside = path.with_extension("part");
-    let file = std::fs::File::create(&aside)?;
-    std::io::Write::write_all(&mut &file, mail)?;
-    file.sync_data()?;
-    std::fs::rename(&aside, path)
+impl Mail {
+    /// A reader never sees half a mail: it is written aside and moved into place.
+    fn write(&self) -> Result<(), Error> {
+        let aside = self.path.with_extension("part");
+        std::fs::write(&aside, &self.text)
+            .and_then(|()| std::fs::rename(&aside, &self.path))
+            .map_err(|source| Error::Mailbox { path: self.path.clone(), source })
+    }
+
+    fn is_whole(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|file| file.len() == self.text.len() as u64)
+    }
 }

@@ -34,14 +34,9 @@ pub struct Filter {
 /// A store of notifications. Every write is one transaction and durable when it returns.
 #[async_trait]
 pub trait NotificationStore: Send + Sync + 'static {
-    /// Keeps the notification that an event calls for. Returns what is to be sent: the notification of the
-    /// event's first delivery, as long as it is unsent; `None` when it is sent, or was overtaken by a newer
-    /// version of the same aggregate.
-    async fn keep_for_event(
-        &self,
-        notification: Notification,
-        seen: Seen,
-    ) -> Result<Option<Notification>, Error>;
+    /// Keeps the notification that an event calls for. `false` when nothing was kept: the event came before, or was
+    /// overtaken by a newer version of the same aggregate.
+    async fn keep_for_event(&self, notification: Notification, seen: Seen) -> Result<bool, Error>;
 
     /// Keeps a notification that was asked for; a repeat returns the first one.
     async fn keep_for_request(
@@ -50,8 +45,8 @@ pub trait NotificationStore: Send + Sync + 'static {
         key: RequestKey,
     ) -> Result<Notification, Error>;
 
-    /// Writes down where a notification stands, and its recipient.
-    async fn mark(&self, notification: Notification) -> Result<(), Error>;
+    /// Writes down where notifications stand, and their recipients.
+    async fn mark(&self, notifications: Vec<Notification>) -> Result<(), Error>;
 
     /// Notifications that wait to be sent, oldest first.
     async fn unsent(&self, limit: usize) -> Result<Vec<Notification>, Error>;

@@ -57,7 +57,10 @@ struct Shop {
 
 impl Shop {
     async fn open() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::open_in(tempfile::tempdir().unwrap()).await
+    }
+
+    async fn open_in(folder: TempDir) -> Self {
         let clock = Arc::new(ManualClock::new(START_MS));
         let platform = Platform::for_tests_at(folder.path(), clock);
         platform.directory.bind_local("user", Routes::new(UserServiceServer::new(Users)));
@@ -65,6 +68,12 @@ impl Shop {
         platform.directory.bind_local(souk_notify::NAME, routes);
         let way = platform.directory.forwarding_channel(souk_notify::NAME);
         Self { platform, notifications: NotificationServiceClient::new(way), folder }
+    }
+
+    /// Stops it, as before a restart.
+    async fn close(self) -> TempDir {
+        self.platform.tasks.drain(PATIENCE).await.unwrap();
+        self.folder
     }
 
     fn of_service<T>(&self, message: T) -> Request<T> {
@@ -207,6 +216,36 @@ async fn a_repeated_request_sends_nothing_more() {
     let refused = client.send_email(customer).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
     assert_eq!(reason_of(&refused).as_deref(), Some("ROLE_REQUIRED"));
+}
+
+#[tokio::test]
+async fn mails_that_a_power_cut_took_are_written_again_at_the_next_start() {
+    let shop = Shop::open().await;
+    let orders = [order(), order(), order()];
+    for order in &orders {
+        let event = order_event(order, OrderState::Pending, OrderState::Processing, 2);
+        shop.platform.bus.publish(vec![event]).await.unwrap();
+        shop.sent(&order.order_id, 1).await;
+    }
+    let mut mails = shop.mails();
+    mails.sort();
+    let texts: Vec<_> = mails.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    let folder = shop.close().await;
+    std::fs::remove_file(&mails[0]).unwrap();
+    std::fs::write(&mails[1], b"").unwrap();
+
+    let shop = Shop::open_in(folder).await;
+    let wait = async {
+        while mails
+            .iter()
+            .zip(&texts)
+            .any(|(mail, text)| std::fs::read(mail).ok().as_ref() != Some(text))
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("the mails are written again");
+    assert_eq!(shop.mails().len(), 3);
 }
 
 #[tokio::test]

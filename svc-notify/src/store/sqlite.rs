@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 use souk_mesh::idempotency::{Remembered, RequestKey};
 use souk_mesh::inbox;
 use souk_mesh::store::{Migration, Store};
@@ -36,27 +36,15 @@ impl Sqlite {
 
 #[async_trait]
 impl NotificationStore for Sqlite {
-    async fn keep_for_event(
-        &self,
-        notification: Notification,
-        seen: Seen,
-    ) -> Result<Option<Notification>, Error> {
+    async fn keep_for_event(&self, notification: Notification, seen: Seen) -> Result<bool, Error> {
         self.store
             .write(move |conn| {
-                if !inbox::first_time(conn, CONSUMER, &seen.event_id)? {
-                    let unsent = conn
-                        .prepare_cached(
-                            "SELECT * FROM notification WHERE event_id = ?1 AND state = 1",
-                        )?
-                        .query_row([&seen.event_id], notification_of)
-                        .optional()?;
-                    return Ok(unsent);
+                let is_due = inbox::first_time(conn, CONSUMER, &seen.event_id)?
+                    && inbox::is_newer(conn, CONSUMER, &seen.aggregate_id, seen.version)?;
+                if is_due {
+                    put(conn, &notification)?;
                 }
-                if !inbox::is_newer(conn, CONSUMER, &seen.aggregate_id, seen.version)? {
-                    return Ok(None);
-                }
-                put(conn, &notification)?;
-                Ok(Some(notification))
+                Ok(is_due)
             })
             .await
     }
@@ -85,18 +73,20 @@ impl NotificationStore for Sqlite {
             .await
     }
 
-    async fn mark(&self, notification: Notification) -> Result<(), Error> {
+    async fn mark(&self, notifications: Vec<Notification>) -> Result<(), Error> {
         self.store
             .write(move |conn| {
-                conn.prepare_cached(
+                let mut update = conn.prepare_cached(
                     "UPDATE notification SET state = ?2, recipient = ?3, sent_at_ms = ?4 WHERE id = ?1",
-                )?
-                .execute(params![
-                    notification.id,
-                    number(notification.state),
-                    notification.recipient,
-                    notification.sent_at_ms
-                ])?;
+                )?;
+                for notification in &notifications {
+                    update.execute(params![
+                        notification.id,
+                        number(notification.state),
+                        notification.recipient,
+                        notification.sent_at_ms
+                    ])?;
+                }
                 Ok(())
             })
             .await
