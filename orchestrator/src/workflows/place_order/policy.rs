@@ -9,13 +9,12 @@ pub(super) fn prompt() -> Policy {
     Policy { initial: Duration::from_millis(250), attempts: 10, ..Policy::step() }
 }
 
-/// Undos, and what only svc-order may decide: giving up needs a person, so an hour's outage is sat out, and a night's
-/// standstill of the shop leaves the tries that were not made.
+/// Undos, and what only svc-order may decide: giving up needs a person, so nearly an hour's outage is sat out.
 pub(super) fn patient() -> Policy {
     Policy {
         maximum: Duration::from_secs(60),
         attempts: 60,
-        total: Duration::from_secs(24 * 3600),
+        total: Duration::from_secs(2 * 3600),
         ..Policy::compensation()
     }
 }
