@@ -65,6 +65,7 @@ fn refused(error: engine::Error, payload: &'static str) -> Status {
         E::NotPublished(_) => status(Code::FailedPrecondition, "NOT_PUBLISHED", message),
         E::OpenUndo { .. } => status(Code::FailedPrecondition, "UNDO_OPEN", message),
         E::NotParked(_) => status(Code::FailedPrecondition, "NOT_PARKED", message),
+        E::Paused(_) => status(Code::FailedPrecondition, "WORKFLOW_PAUSED", message),
         E::Stuck { code, .. } => {
             status_with(Code::FailedPrecondition, "WORKFLOW_STUCK", message, [("code", code)])
         }

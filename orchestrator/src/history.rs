@@ -46,6 +46,8 @@ pub struct Walk {
     pub input: bytes::Bytes,
     state: WorkflowState,
     state_before_stuck: WorkflowState,
+    /// Of a paused run: where it goes on.
+    paused_from: Option<WorkflowState>,
 }
 
 impl Walk {
@@ -70,7 +72,12 @@ impl Walk {
     }
 
     fn note_state(&mut self, body: &Body) {
-        self.state = match body {
+        let state = match body {
+            Body::Paused(_) => {
+                self.paused_from.get_or_insert(self.state);
+                WorkflowState::Paused
+            }
+            Body::Unpaused(_) => self.paused_from.take().unwrap_or(self.state),
             Body::Started(_) => WorkflowState::Running,
             Body::CompensationBegan(_) | Body::UndoRetried(_) | Body::UndoSkipped(_) => {
                 WorkflowState::Compensating
@@ -85,6 +92,15 @@ impl Walk {
             Body::Terminated(_) => WorkflowState::Terminated,
             _ => return,
         };
+        match &mut self.paused_from {
+            // An undo may be parked meanwhile; the run stays paused all the same.
+            Some(paused_from)
+                if state == WorkflowState::Parked && !matches!(body, Body::Stuck(_)) =>
+            {
+                *paused_from = state;
+            }
+            _ => self.state = state,
+        }
     }
 
     fn observe(&mut self, body: &Body, event: &Event, wire: &mut WireEvent) {
@@ -220,6 +236,19 @@ impl Walk {
                 wire.set_kind(Kind::Stuck);
             }
             Body::Resumed(_) => wire.set_kind(Kind::Resumed),
+            Body::Paused(e) => {
+                wire.failure = Some(told("PAUSED", &e.reason));
+                wire.set_kind(Kind::Paused);
+            }
+            Body::Unpaused(e) => {
+                wire.failure = Some(told("UNPAUSED", &e.reason));
+                wire.set_kind(Kind::Unpaused);
+            }
+            Body::Progressed(e) => {
+                self.name(e.command, wire);
+                wire.payload = e.progress.clone();
+                wire.set_kind(Kind::StepProgressed);
+            }
             Body::Closed(e) => {
                 wire.payload = e.result.clone().unwrap_or_default();
                 wire.failure = failure(e.failure.as_ref(), false);

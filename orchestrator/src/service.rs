@@ -12,7 +12,8 @@ use souk_proto::workflow::v1::workflow_service_server::WorkflowService;
 use souk_proto::workflow::v1::{
     CancelWorkflowRequest, CancelWorkflowResponse, DescribeWorkflowRequest,
     DescribeWorkflowResponse, GetWorkflowHistoryRequest, GetWorkflowHistoryResponse,
-    ListWorkflowsRequest, ListWorkflowsResponse, QueryWorkflowRequest, QueryWorkflowResponse,
+    ListWorkflowsRequest, ListWorkflowsResponse, PauseWorkflowRequest, PauseWorkflowResponse,
+    QueryWorkflowRequest, QueryWorkflowResponse, ResumeWorkflowRequest, ResumeWorkflowResponse,
     RetryStepRequest, RetryStepResponse, SignalWorkflowRequest, SignalWorkflowResponse,
     SkipStepRequest, SkipStepResponse, StartWorkflowRequest, StartWorkflowResponse,
     TerminateWorkflowRequest, TerminateWorkflowResponse, UpdateWorkflowRequest,
@@ -208,6 +209,24 @@ impl WorkflowService for Service {
         self.engine.terminate(&workflow_id, &reason, abandon_undo).await.map_err(refusal)?;
         let abandoned = self.walk(&workflow_id).await?.open_undo();
         Ok(Response::new(TerminateWorkflowResponse { abandoned }))
+    }
+
+    async fn pause_workflow(
+        &self,
+        request: Request<PauseWorkflowRequest>,
+    ) -> Result<Response<PauseWorkflowResponse>, Status> {
+        let reason = signed(&request, "paused");
+        self.engine.pause(&request.get_ref().workflow_id, &reason).await.map_err(refusal)?;
+        Ok(Response::new(PauseWorkflowResponse {}))
+    }
+
+    async fn resume_workflow(
+        &self,
+        request: Request<ResumeWorkflowRequest>,
+    ) -> Result<Response<ResumeWorkflowResponse>, Status> {
+        let reason = signed(&request, "resumed");
+        self.engine.resume(&request.get_ref().workflow_id, &reason).await.map_err(refusal)?;
+        Ok(Response::new(ResumeWorkflowResponse {}))
     }
 
     async fn retry_step(

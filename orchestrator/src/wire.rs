@@ -16,6 +16,7 @@ pub fn state(state: RunState) -> WorkflowState {
         RunState::Failed => WorkflowState::Failed,
         RunState::Cancelled => WorkflowState::Cancelled,
         RunState::Terminated => WorkflowState::Terminated,
+        RunState::Paused => WorkflowState::Paused,
     }
 }
 
@@ -26,7 +27,7 @@ pub fn states(wanted: WorkflowState) -> Option<&'static [RunState]> {
         WorkflowState::Running => Some(&[RunState::Running]),
         WorkflowState::Compensating => Some(&[RunState::Compensating]),
         WorkflowState::Parked => Some(&[RunState::Parked, RunState::Stuck]),
-        WorkflowState::Paused => Some(&[]),
+        WorkflowState::Paused => Some(&[RunState::Paused]),
         WorkflowState::Completed => Some(&[RunState::Completed]),
         WorkflowState::Failed => Some(&[RunState::Failed]),
         WorkflowState::Cancelled => Some(&[RunState::Cancelled]),

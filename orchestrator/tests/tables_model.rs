@@ -8,7 +8,7 @@ use souk_orchestrator::engine::tables::{DrainStep, ListFilter, RunChange, Tables
 use crate::forms::{Embedded, Form, Simulated};
 use crate::tables_contract::{active, change, chunk, row, run_id, step, timer};
 
-const STATES: [RunState; 8] = [
+const STATES: [RunState; 9] = [
     RunState::Running,
     RunState::Compensating,
     RunState::Parked,
@@ -17,6 +17,7 @@ const STATES: [RunState; 8] = [
     RunState::Failed,
     RunState::Cancelled,
     RunState::Terminated,
+    RunState::Paused,
 ];
 
 #[tokio::test]

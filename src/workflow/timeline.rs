@@ -71,6 +71,8 @@ impl Timeline {
             }
             Kind::Stuck => self.point(now_ms, "!", "stuck".to_owned(), note),
             Kind::CancelRequested => self.point(now_ms, "→", "is to be cancelled".to_owned(), note),
+            Kind::Paused => self.point(now_ms, "!", "paused".to_owned(), note),
+            Kind::Unpaused => self.point(now_ms, "→", "goes on".to_owned(), note),
             Kind::Completed => self.point(now_ms, "✓", "completed".to_owned(), note),
             Kind::Failed | Kind::Cancelled | Kind::Terminated => {
                 self.point(now_ms, "✗", "ended".to_owned(), note);

@@ -34,6 +34,8 @@ pub(crate) struct Call {
     pub scheduled_at_ms: i64,
     /// Attempts that are known to have failed.
     pub failed_attempts: u32,
+    /// How far the last attempt had come, as far as it is on record: JSON.
+    pub progress: Option<Bytes>,
     pub token: CancellationToken,
 }
 

@@ -29,7 +29,7 @@ pub(crate) use ledger::{Entry, EntryState, Ledger};
 pub(crate) use message::{Acceptor, Refusal};
 pub use message::{NextSignal, NextUpdate, Received, Signal, Update, Updates};
 pub use saga::Saga;
-pub(crate) use state::{Shared, State};
+pub(crate) use state::{Shared, State, Wait};
 pub use step::StepFuture;
 pub(crate) use step::launch;
 pub use view::View;

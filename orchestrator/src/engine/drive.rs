@@ -10,9 +10,12 @@ use futures::FutureExt;
 use super::call::Call;
 use super::cell::RunCell;
 use super::core::Core;
-use super::event::{AttemptFailed, Body, StepCompleted, StepFailed, UndoOutcome, UndoParked};
+use super::event::{
+    AttemptFailed, Body, Progressed, StepCompleted, StepFailed, UndoOutcome, UndoParked,
+};
 use super::failure::Failure;
-use super::step::{Policy, StepContext, StepError, StepErrorKind};
+use super::limits::PROGRESS_EVERY_MS;
+use super::step::{Heartbeat, Policy, StepContext, StepError, StepErrorKind};
 
 /// Makes attempts until there is an outcome, the run gives the call up, or the engine stops.
 pub(crate) async fn drive(core: Arc<Core>, cell: Arc<RunCell>, call: Call, traceparent: Arc<str>) {
@@ -22,10 +25,23 @@ pub(crate) async fn drive(core: Arc<Core>, cell: Arc<RunCell>, call: Call, trace
     // its participants refuse what comes too late.
     let since_ms = if call.is_undo { core.now_ms() } else { call.scheduled_at_ms };
     let give_up_at_ms = since_ms.saturating_add(in_ms(policy.total));
+    let beat = Arc::new(Heartbeat::new(core.seams.clock.clone(), call.progress.clone()));
     loop {
+        let context = StepContext {
+            workflow_id: cell.workflow_id.clone(),
+            effect_key: call.effect_key.clone(),
+            undone_key: call.undone_key.clone(),
+            attempt,
+            traceparent: traceparent.clone(),
+            deadline_ms: core.now_ms().saturating_add(in_ms(policy.start_to_close)),
+            give_up_at_ms,
+            cancellation: call.token.clone(),
+            heartbeat: beat.clone(),
+            resources: core.resources.clone(),
+        };
         let result = tokio::select! {
             biased;
-            result = one_attempt(&core, &cell, &call, attempt, give_up_at_ms, &traceparent) => result,
+            result = one_attempt(&core, &cell, &call, &policy, context) => result,
             () = call.token.cancelled() => return,
             () = core.stop.cancelled() => return,
         };
@@ -40,7 +56,7 @@ pub(crate) async fn drive(core: Arc<Core>, cell: Arc<RunCell>, call: Call, trace
         let Some(pause) = pause else {
             return failed(&core, &cell, &call, attempt, error);
         };
-        note(&core, &cell, &call, attempt, error, pause);
+        note(&core, &cell, &call, attempt, error, pause, beat.take_unrecorded());
         tokio::select! {
             biased;
             () = core.seams.clock.sleep(pause) => {}
@@ -55,23 +71,10 @@ async fn one_attempt(
     core: &Arc<Core>,
     cell: &Arc<RunCell>,
     call: &Call,
-    attempt: u32,
-    give_up_at_ms: i64,
-    traceparent: &Arc<str>,
+    policy: &Policy,
+    context: StepContext,
 ) -> Result<Bytes, StepError> {
-    let policy = call.callable.policy();
-    let now_ms = core.now_ms();
-    let context = StepContext {
-        workflow_id: cell.workflow_id.clone(),
-        effect_key: call.effect_key.clone(),
-        undone_key: call.undone_key.clone(),
-        attempt,
-        traceparent: traceparent.clone(),
-        deadline_ms: now_ms.saturating_add(in_ms(policy.start_to_close)),
-        give_up_at_ms,
-        cancellation: call.token.clone(),
-        resources: core.resources.clone(),
-    };
+    let beat = context.heartbeat.clone();
     let work = AssertUnwindSafe(call.callable.clone().attempt(context)).catch_unwind();
     tokio::select! {
         biased;
@@ -81,6 +84,38 @@ async fn one_attempt(
         () = core.seams.clock.sleep(policy.start_to_close) => {
             Err(StepError::timed_out(policy.start_to_close))
         }
+        limit = silence(core, cell, call, &beat, policy.heartbeat) => Err(StepError::silent(limit)),
+    }
+}
+
+/// Resolves when the attempt has been silent for too long. Records its progress on the way.
+async fn silence(
+    core: &Arc<Core>,
+    cell: &Arc<RunCell>,
+    call: &Call,
+    beat: &Heartbeat,
+    limit: Option<Duration>,
+) -> Duration {
+    let Some(limit) = limit else { return std::future::pending().await };
+    beat.beat(None);
+    let mut recorded_ms = core.now_ms();
+    loop {
+        let now_ms = core.now_ms();
+        let left_ms = beat.at_ms().saturating_add(in_ms(limit)).saturating_sub(now_ms);
+        if left_ms <= 0 {
+            return limit;
+        }
+        if now_ms - recorded_ms >= PROGRESS_EVERY_MS {
+            recorded_ms = now_ms;
+            if let Some(progress) = beat.take_unrecorded() {
+                let (command, name) = (call.command, call.name.to_owned());
+                let progressed = Progressed { command, name, progress };
+                report(core, cell, command, Body::Progressed(progressed));
+            }
+        }
+        // Not longer than progress may wait for its record.
+        let pause_ms = left_ms.min(recorded_ms + PROGRESS_EVERY_MS - now_ms).max(1);
+        core.seams.clock.sleep(Duration::from_millis(pause_ms.unsigned_abs())).await;
     }
 }
 
@@ -98,7 +133,8 @@ fn next_pause(
 ) -> Option<Duration> {
     // A compensation that is refused is no less owed: it is repeated like any other, and parks in the end.
     let may_retry = error.kind == StepErrorKind::Retryable || call.is_undo;
-    if !may_retry || attempt >= policy.attempts.max(1) {
+    let is_hopeless = policy.non_retryable.contains(&error.code.as_str());
+    if !may_retry || is_hopeless || attempt >= policy.attempts.max(1) {
         return None;
     }
     let pause = policy.pause_after(attempt, core.seams.random.next_u64());
@@ -148,6 +184,7 @@ fn note(
     attempt: u32,
     error: StepError,
     pause: Duration,
+    progress: Option<Bytes>,
 ) {
     let failure = error.into_failure(call.name);
     tracing::debug!(workflow_id = %cell.workflow_id, step = call.name, attempt, %failure, "an attempt failed");
@@ -157,6 +194,7 @@ fn note(
         attempt,
         failure: Some((&failure).into()),
         retry_at_ms: core.now_ms().saturating_add(in_ms(pause)),
+        progress,
     };
     report(core, cell, call.command, Body::AttemptFailed(failed));
 }

@@ -55,6 +55,9 @@ pub enum Error {
     /// There is no parked compensation to retry or skip.
     #[error("the run {0:?} is not parked")]
     NotParked(String),
+    /// The run is paused: resume it first.
+    #[error("the run {0:?} is paused; resume it first")]
+    Paused(String),
     /// The run is stuck, so that what was asked cannot be done.
     #[error("the run is stuck with {code}: {message}")]
     Stuck {
@@ -96,6 +99,12 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+}
+
+impl Error {
+    pub(crate) fn stuck(misfit: &Misfit) -> Error {
+        Error::Stuck { code: misfit.code.code().to_owned(), message: misfit.message.clone() }
+    }
 }
 
 /// Why a run is stuck. Each code has its page in docs/errors/.

@@ -21,7 +21,7 @@ pub struct Event {
     /// What happened.
     #[prost(
         oneof = "Body",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31"
     )]
     pub body: Option<Body>,
 }
@@ -71,6 +71,15 @@ pub enum Body {
     /// Note: a build that fits has taken the run up again; the decisions that were outstanding follow.
     #[prost(message, tag = "15")]
     Resumed(Resumed),
+    /// Note: how far a long step has come.
+    #[prost(message, tag = "16")]
+    Progressed(Progressed),
+    /// Observation: someone has paused the run. What is observed from here on waits for [`Body::Unpaused`].
+    #[prost(message, tag = "17")]
+    Paused(Paused),
+    /// Observation: someone has let the run go on.
+    #[prost(message, tag = "18")]
+    Unpaused(Unpaused),
     /// Decision: do a step.
     #[prost(message, tag = "20")]
     StepScheduled(StepScheduled),
@@ -127,6 +136,9 @@ impl Body {
             Body::UndoSkipped(_) => "UndoSkipped",
             Body::Stuck(_) => "Stuck",
             Body::Resumed(_) => "Resumed",
+            Body::Progressed(_) => "Progressed",
+            Body::Paused(_) => "Paused",
+            Body::Unpaused(_) => "Unpaused",
             Body::StepScheduled(_) => "StepScheduled",
             Body::StepAbandoned(_) => "StepAbandoned",
             Body::TimerSet(_) => "TimerSet",

@@ -11,6 +11,9 @@ pub const CANCELLED: &str = "CANCELLED";
 /// The code of a step whose attempt took longer than its policy allows.
 pub const STEP_TIMED_OUT: &str = "STEP_TIMED_OUT";
 
+/// The code of a step whose attempt gave no sign of life for longer than its policy allows.
+pub const HEARTBEAT_MISSED: &str = "HEARTBEAT_MISSED";
+
 /// A failure with a stable code. A workflow that returns one is compensated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {

@@ -1,5 +1,9 @@
 //! Every bound of the engine, by name.
 
+/// What one heartbeat tells of a step's progress.
+pub const MAX_PROGRESS_BYTES: usize = 16 * 1024;
+/// How often progress goes on record during an attempt, in milliseconds, at most.
+pub const PROGRESS_EVERY_MS: i64 = 10_000;
 /// Length of a workflow id, a signal id or an update id, in bytes.
 pub const MAX_ID_BYTES: usize = 256;
 /// One payload: an input, an output, a signal, an answer.

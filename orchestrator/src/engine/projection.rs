@@ -56,7 +56,8 @@ pub fn apply(
 
 fn change(row: &mut RunRow, body: &Body) {
     match body {
-        Body::Started(_) | Body::AttemptFailed(_) | Body::SignalReceived(_) => {}
+        Body::Started(_) | Body::AttemptFailed(_) | Body::Progressed(_) => {}
+        Body::SignalReceived(_) => {}
         Body::UpdateAccepted(_) | Body::UpdateAnswered(_) | Body::VersionMarked(_) => {}
         Body::StepScheduled(step) => {
             row.open_steps.push(step.command);
@@ -77,7 +78,7 @@ fn change(row: &mut RunRow, body: &Body) {
         Body::Answered(answer) => row.answer = Some(answer.answer.clone()),
         Body::CancelRequested(_) => row.cancel_requested = true,
         Body::CompensationBegan(began) => {
-            row.set_state(RunState::Compensating);
+            move_to(row, RunState::Compensating);
             row.failure.clone_from(&began.cause);
         }
         Body::UndoScheduled(undo) => row.open_steps.push(undo.command),
@@ -87,17 +88,17 @@ fn change(row: &mut RunRow, body: &Body) {
         }
         Body::UndoParked(parked) => {
             close_step(row, parked.command);
-            row.set_state(RunState::Parked);
+            move_to(row, RunState::Parked);
             row.parked_by.clone_from(&parked.failure);
         }
         Body::UndoRetried(undo) => {
             row.open_steps.push(undo.command);
-            row.set_state(RunState::Compensating);
+            move_to(row, RunState::Compensating);
             row.parked_by = None;
         }
         Body::UndoSkipped(_) => {
             row.open_undo = row.open_undo.saturating_sub(1);
-            row.set_state(RunState::Compensating);
+            move_to(row, RunState::Compensating);
             row.parked_by = None;
         }
         Body::Stuck(stuck) => {
@@ -111,6 +112,11 @@ fn change(row: &mut RunRow, body: &Body) {
             row.stuck_code.clear();
             row.stuck_message.clear();
         }
+        Body::Paused(_) => {
+            row.state_before_pause = row.state;
+            row.set_state(RunState::Paused);
+        }
+        Body::Unpaused(_) => row.state = row.state_before_pause,
         Body::Closed(closed) => {
             row.state = closed.state;
             row.result.clone_from(&closed.result);
@@ -121,6 +127,15 @@ fn change(row: &mut RunRow, body: &Body) {
             row.set_state(RunState::Terminated);
             end(row);
         }
+    }
+}
+
+/// A paused run stays paused, and goes on in its new state.
+fn move_to(row: &mut RunRow, state: RunState) {
+    if row.state() == RunState::Paused {
+        row.set_state_before_pause(state);
+    } else {
+        row.set_state(state);
     }
 }
 

@@ -27,6 +27,8 @@ pub enum RunState {
     Cancelled = 6,
     /// Ended by force; what it had done stays as it was.
     Terminated = 7,
+    /// Open, and nothing new begins until someone resumes it.
+    Paused = 8,
 }
 
 impl RunState {
@@ -41,6 +43,7 @@ impl RunState {
             RunState::Failed => "failed",
             RunState::Cancelled => "cancelled",
             RunState::Terminated => "terminated",
+            RunState::Paused => "paused",
         }
     }
 
@@ -144,6 +147,9 @@ pub struct RunRow {
     /// Where the run stood when it became stuck.
     #[prost(enumeration = "RunState", tag = "21")]
     pub state_before_stuck: i32,
+    /// Where a paused run goes on.
+    #[prost(enumeration = "RunState", tag = "22")]
+    pub state_before_pause: i32,
 }
 
 impl RunRow {

@@ -14,6 +14,7 @@ use bytes::Bytes;
 
 mod apply;
 mod describe;
+mod pause;
 mod replay;
 mod undo;
 
@@ -62,6 +63,8 @@ pub(crate) struct Run {
     flag: Arc<WakeFlag>,
     pub phase: Phase,
     cause: Option<Failure>,
+    /// While the run is paused: what was observed meanwhile.
+    paused: Option<Vec<Body>>,
     pub next_sequence: u64,
     last_time_ms: i64,
     signal_ids: BTreeSet<String>,
@@ -95,6 +98,7 @@ impl Run {
             flag: Arc::new(WakeFlag(AtomicBool::new(false))),
             phase: Phase::Running,
             cause: None,
+            paused: None,
             next_sequence: 0,
             last_time_ms: i64::MIN,
             signal_ids: BTreeSet::new(),
@@ -127,13 +131,12 @@ impl Run {
     pub fn observe(&mut self, body: Body, now_ms: i64) -> Vec<Event> {
         let time_ms = now_ms.max(self.last_time_ms);
         let mut bodies = vec![body];
-        let is_note = matches!(bodies[0], Body::AttemptFailed(_));
+        let is_note = matches!(bodies[0], Body::AttemptFailed(_) | Body::Progressed(_));
         if is_note || matches!(self.phase, Phase::Stuck(_)) {
             self.note(&bodies[0]);
         } else {
-            self.apply(&bodies[0], time_ms);
-            match self.advance() {
-                Ok(()) => bodies.append(&mut self.shared.state.lock().decisions),
+            match self.take(&bodies[0], time_ms) {
+                Ok(mut decisions) => bodies.append(&mut decisions),
                 Err(misfit) => bodies.push(self.become_stuck(misfit)),
             }
         }

@@ -45,12 +45,14 @@ use super::failure::Failure;
 
 mod context;
 mod error;
+mod heartbeat;
 mod policy;
 mod undo;
 
 pub(crate) use context::effect_key;
 pub use context::{StepContext, effect_id};
 pub use error::{StepError, StepErrorKind};
+pub(crate) use heartbeat::Heartbeat;
 pub use policy::Policy;
 pub use undo::{Irreversible, PlannedUndo, UndoOf, UndoneBy};
 

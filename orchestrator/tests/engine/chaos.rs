@@ -59,7 +59,9 @@ async fn start(world: &World, number: usize) -> bool {
 async fn live(world: &World, random: &mut StdRng, acknowledged: &mut Vec<usize>) {
     for _ in 0..RUNS * 2 {
         let number = random.random_range(0..RUNS);
-        match random.random_range(0..6) {
+        match random.random_range(0..8) {
+            3 => drop(world.engine.pause(&name(number), "chaos").await),
+            4 => drop(world.engine.resume(&name(number), "chaos").await),
             0 => drop(world.engine.cancel(&name(number), "chaos").await),
             1 => drop(world.signal(&name(number), "confirm", "1").await),
             2 => drop(world.engine.retry_step(&name(number)).await),
@@ -112,6 +114,9 @@ async fn converge(world: &World, acknowledged: &[usize]) {
         );
         assert!(start(world, number).await);
         let id = name(number);
+        if world.row(&id).await.state() == RunState::Paused {
+            world.engine.resume(&id, "enough").await.unwrap();
+        }
         // It may wait for the signal, be parked already, or have ended.
         let _ = world.signal(&id, "confirm", "1").await;
         let mut looks = 0;

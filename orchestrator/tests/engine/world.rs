@@ -197,5 +197,8 @@ pub fn outline(event: &Event) -> String {
         Body::Resumed(_) => "resumed".into(),
         Body::Closed(closed) => format!("closed {:?}", closed.state()),
         Body::Terminated(_) => "terminated".into(),
+        Body::Progressed(progress) => format!("progressed {}", progress.name),
+        Body::Paused(_) => "paused".into(),
+        Body::Unpaused(_) => "unpaused".into(),
     }
 }

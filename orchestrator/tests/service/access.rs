@@ -4,8 +4,9 @@ use souk_mesh::error::reason_of;
 use souk_mesh::identity::Role;
 use souk_proto::workflow::v1::workflow_service_client::WorkflowServiceClient;
 use souk_proto::workflow::v1::{
-    DescribeWorkflowRequest, ListWorkflowsRequest, PauseWorkflowRequest, SignalWorkflowRequest,
-    TerminateWorkflowRequest,
+    DescribeWorkflowRequest, DescribeWorkflowResponse, ListWorkflowsRequest, PauseWorkflowRequest,
+    QueryWorkflowRequest, ResetWorkflowRequest, ResumeWorkflowRequest, SignalWorkflowRequest,
+    TerminateWorkflowRequest, WorkflowState,
 };
 use tonic::{Code, Request, Status};
 use uuid::Uuid;
@@ -75,7 +76,35 @@ async fn only_people_end_runs_by_force() {
 #[tokio::test(start_paused = true)]
 async fn what_is_not_built_says_so() {
     let world = World::new(1).await;
-    let pause = PauseWorkflowRequest { workflow_id: id(), ..PauseWorkflowRequest::default() };
-    let refused = world.workflows().pause_workflow(world.staff(pause)).await.unwrap_err();
+    let reset =
+        ResetWorkflowRequest { workflow_id: id(), sequence: 1, ..ResetWorkflowRequest::default() };
+    let refused = world.workflows().reset_workflow(world.staff(reset)).await.unwrap_err();
     is_refused(refused, Code::Unimplemented, "NOT_BUILT");
+}
+
+#[tokio::test(start_paused = true)]
+async fn staff_pause_and_resume_a_run_and_ask_for_views() {
+    let world = World::new(1).await;
+    world.place(&order("tok_visa")).await;
+    let mut workflows = world.workflows();
+    let pause = PauseWorkflowRequest { workflow_id: id(), ..PauseWorkflowRequest::default() };
+    workflows.pause_workflow(world.staff(pause)).await.unwrap();
+    let look = || world.staff(DescribeWorkflowRequest { workflow_id: id() });
+    let state = |described: tonic::Response<DescribeWorkflowResponse>| {
+        described.into_inner().workflow.unwrap().summary.unwrap().state()
+    };
+    let paused = workflows.describe_workflow(look()).await.unwrap();
+    assert_eq!(state(paused), WorkflowState::Paused);
+    let resume = ResumeWorkflowRequest { workflow_id: id(), ..ResumeWorkflowRequest::default() };
+    workflows.resume_workflow(world.staff(resume)).await.unwrap();
+    let running = workflows.describe_workflow(look()).await.unwrap();
+    assert_eq!(state(running), WorkflowState::Running);
+    world.until("completed ClearCart").await;
+    let query = QueryWorkflowRequest {
+        workflow_id: id(),
+        query: "nothing".into(),
+        ..QueryWorkflowRequest::default()
+    };
+    let refused = workflows.query_workflow(world.staff(query)).await.unwrap_err();
+    is_refused(refused, Code::FailedPrecondition, "NOT_PUBLISHED");
 }

@@ -36,6 +36,8 @@ pub(crate) struct Wait {
     pub outcome: Option<Outcome>,
     pub waker: Option<Waker>,
     pub is_timer: bool,
+    /// It has fired, but the run cannot go on now.
+    pub has_fired: bool,
 }
 
 /// Signals of one name.

@@ -1,10 +1,12 @@
-//! What people do to runs: cancel, terminate, and decide about what is parked.
+//! What people do to runs: cancel, terminate, pause, resume, and decide about what is parked.
 
 use super::Engine;
 use crate::engine::cell::RunCell;
 use crate::engine::core::closed_error;
 use crate::engine::error::Error;
-use crate::engine::event::{Body, CancelRequested, Terminated, UndoOutcome, UndoSkipped};
+use crate::engine::event::{
+    Body, CancelRequested, Paused, Terminated, UndoOutcome, UndoSkipped, Unpaused,
+};
 use crate::engine::run::{Phase, Run, Undoing};
 
 impl Engine {
@@ -51,6 +53,33 @@ impl Engine {
         .await
     }
 
+    /// Lets nothing new begin in a run until it is resumed. What is under way ends, with its retries and within its time;
+    /// results, signals, updates, timers and a cancellation are recorded and wait. Changes nothing if it is paused already.
+    ///
+    /// # Errors
+    /// [`Error::Stuck`], [`Error::NotFound`], [`Error::Closed`].
+    pub async fn pause(&self, workflow_id: &str, reason: &str) -> Result<(), Error> {
+        self.control(workflow_id, |cell, run| {
+            check_fits(cell, run)?;
+            let paused = Paused { reason: reason.to_owned() };
+            Ok((!run.is_paused()).then_some(Body::Paused(paused)))
+        })
+        .await
+    }
+
+    /// Lets a paused run go on with all that has come meanwhile. Changes nothing if it is not paused.
+    ///
+    /// # Errors
+    /// Those of [`Engine::pause`].
+    pub async fn resume(&self, workflow_id: &str, reason: &str) -> Result<(), Error> {
+        self.control(workflow_id, |cell, run| {
+            check_fits(cell, run)?;
+            let unpaused = Unpaused { reason: reason.to_owned() };
+            Ok(run.is_paused().then_some(Body::Unpaused(unpaused)))
+        })
+        .await
+    }
+
     /// Gives the parked compensation of a run another round of attempts.
     ///
     /// # Errors
@@ -90,16 +119,22 @@ impl Engine {
 }
 
 fn parked(cell: &RunCell, run: &Run) -> Result<Undoing, Error> {
+    check_fits(cell, run)?;
+    match &run.phase {
+        _ if run.is_paused() => Err(Error::Paused(cell.workflow_id.to_string())),
+        Phase::Parked(undoing) => Ok(*undoing),
+        _ => Err(Error::NotParked(cell.workflow_id.to_string())),
+    }
+}
+
+/// Whether the run is open, and its code fits it.
+fn check_fits(cell: &RunCell, run: &Run) -> Result<(), Error> {
     if let Some(error) = closed_error(cell, run) {
         return Err(error);
     }
     match &run.phase {
-        Phase::Parked(undoing) => Ok(*undoing),
-        Phase::Stuck(misfit) => Err(Error::Stuck {
-            code: misfit.code.code().to_owned(),
-            message: misfit.message.clone(),
-        }),
-        _ => Err(Error::NotParked(cell.workflow_id.to_string())),
+        Phase::Stuck(misfit) => Err(Error::stuck(misfit)),
+        _ => Ok(()),
     }
 }
 

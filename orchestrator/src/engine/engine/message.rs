@@ -113,8 +113,7 @@ fn check_ids(name: &str, id: &str) -> Result<(), Error> {
 
 fn validate(run: &Run, name: &str, payload: &Bytes) -> Result<(), Error> {
     if let Phase::Stuck(misfit) = &run.phase {
-        let code = misfit.code.code().to_owned();
-        return Err(Error::Stuck { code, message: misfit.message.clone() });
+        return Err(Error::stuck(misfit));
     }
     let acceptor: Acceptor =
         run.acceptor(name).ok_or_else(|| Error::NotAccepting(name.to_owned()))?;

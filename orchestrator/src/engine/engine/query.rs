@@ -40,8 +40,7 @@ impl Engine {
 
 fn look(run: &Run, name: &str) -> Result<Bytes, Error> {
     if let Phase::Stuck(misfit) = &run.phase {
-        let code = misfit.code.code().to_owned();
-        return Err(Error::Stuck { code, message: misfit.message.clone() });
+        return Err(Error::stuck(misfit));
     }
     run.view(name).ok_or_else(|| Error::NotPublished(name.to_owned()))
 }

@@ -62,6 +62,9 @@ pub struct AttemptFailed {
     /// When the next attempt begins, in unix milliseconds.
     #[prost(int64, tag = "5")]
     pub retry_at_ms: i64,
+    /// How far it had come, if that was not on record: JSON.
+    #[prost(bytes = "bytes", optional, tag = "6")]
+    pub progress: Option<Bytes>,
 }
 
 /// See [`Body::StepFailed`].
@@ -173,6 +176,36 @@ pub struct Stuck {
 /// See [`Body::Resumed`].
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct Resumed {}
+
+/// See [`Body::Progressed`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Progressed {
+    /// The command of the step or compensation.
+    #[prost(uint64, tag = "1")]
+    pub command: u64,
+    /// Its name.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// JSON.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub progress: Bytes,
+}
+
+/// See [`Body::Paused`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Paused {
+    /// Why, and by whom.
+    #[prost(string, tag = "1")]
+    pub reason: String,
+}
+
+/// See [`Body::Unpaused`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Unpaused {
+    /// Why, and by whom.
+    #[prost(string, tag = "1")]
+    pub reason: String,
+}
 
 /// An undo as it is put on record before its step is tried.
 #[derive(Clone, PartialEq, Message)]

@@ -69,8 +69,8 @@ impl Run {
         }
     }
 
-    /// Takes what needs no poll: failed attempts, and whatever comes while the run is stuck and waits for a build
-    /// that fits. Ids are remembered, so that repetitions are recognised meanwhile.
+    /// Takes what needs no poll: failed attempts, and whatever comes while the run is paused, or is stuck and waits for
+    /// a build that fits. Ids are remembered, so that repetitions are recognised meanwhile.
     pub(super) fn note(&mut self, body: &Body) {
         let shared = self.shared.clone();
         let mut state = shared.state.lock();
@@ -78,13 +78,24 @@ impl Run {
             Body::AttemptFailed(failed) => {
                 if let Some(call) = state.calls.get_mut(&failed.command) {
                     call.failed_attempts = failed.attempt;
+                    call.progress = failed.progress.clone().or_else(|| call.progress.take());
+                }
+            }
+            Body::Progressed(progressed) => {
+                if let Some(call) = state.calls.get_mut(&progressed.command) {
+                    call.progress = Some(progressed.progress.clone());
                 }
             }
             Body::StepCompleted(step) => drop(state.calls.remove(&step.command)),
             Body::StepFailed(step) => drop(state.calls.remove(&step.command)),
             Body::UndoSucceeded(undo) => drop(state.calls.remove(&undo.command)),
             Body::UndoParked(parked) => drop(state.calls.remove(&parked.command)),
-            Body::TimerFired(timer) => drop(state.waits.remove(&timer.command)),
+            Body::TimerFired(timer) => {
+                if let Some(wait) = state.waits.get_mut(&timer.command) {
+                    wait.has_fired = true;
+                }
+            }
+            Body::UpdateAccepted(update) => drop(self.updates.insert(update.id.clone(), None)),
             Body::SignalReceived(signal) => drop(self.signal_ids.insert(signal.id.clone())),
             Body::Terminated(_) => {
                 for call in std::mem::take(&mut state.calls).into_values() {

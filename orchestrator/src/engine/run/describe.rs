@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Phase, Run};
-use crate::engine::cx::Acceptor;
+use crate::engine::cx::{Acceptor, Wait};
 use crate::engine::event::{Body, Event, UpdateAnswered};
 
 /// A call without an outcome, for people.
@@ -44,7 +44,8 @@ impl Run {
     pub fn awaits_timer(&self, command: u64) -> bool {
         let state = self.shared.state.lock();
         let wait = state.waits.get(&command);
-        !self.is_closed() && wait.is_some_and(|wait| wait.is_timer && wait.outcome.is_none())
+        let is_open = |wait: &Wait| wait.is_timer && !wait.has_fired && wait.outcome.is_none();
+        !self.is_closed() && wait.is_some_and(is_open)
     }
 
     /// Open timers: command and time are in the events that set them, only the commands here.
@@ -74,7 +75,9 @@ impl Run {
 
     /// Why nothing that waits goes on any more, if someone has cancelled the run.
     pub fn is_cancelled(&self) -> bool {
+        let is_request = |body: &Body| matches!(body, Body::CancelRequested(_));
         self.shared.state.lock().cancelled.is_some()
+            || self.paused.as_ref().is_some_and(|waiting| waiting.iter().any(is_request))
     }
 
     /// Undo entries that are open.

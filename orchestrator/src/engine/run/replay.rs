@@ -25,7 +25,9 @@ enum Kind {
 
 fn kind(body: &Body) -> Kind {
     match body {
-        Body::AttemptFailed(_) | Body::Stuck(_) | Body::Resumed(_) => Kind::Note,
+        Body::AttemptFailed(_) | Body::Progressed(_) | Body::Stuck(_) | Body::Resumed(_) => {
+            Kind::Note
+        }
         Body::Started(_)
         | Body::StepCompleted(_)
         | Body::StepFailed(_)
@@ -37,6 +39,8 @@ fn kind(body: &Body) -> Kind {
         | Body::UndoParked(_)
         | Body::UndoRetried(_)
         | Body::UndoSkipped(_)
+        | Body::Paused(_)
+        | Body::Unpaused(_)
         | Body::Terminated(_) => Kind::Observation,
         Body::StepScheduled(_)
         | Body::StepAbandoned(_)
@@ -58,7 +62,7 @@ struct Replay {
     /// What the code has decided and the history has not shown yet.
     decided: VecDeque<Body>,
     /// Observations since the run became stuck: they wait for the build that fits.
-    deferred: Option<Vec<(Body, i64)>>,
+    deferred: Option<Vec<Body>>,
 }
 
 /// Replays a history. A workflow that does not fit is not an error: the run is [`Phase::Stuck`] then.
@@ -132,10 +136,10 @@ impl Replay {
         match (kind(body), &mut self.deferred) {
             (Kind::Note, _) => match body {
                 Body::Stuck(_) => self.deferred = Some(Vec::new()),
-                Body::Resumed(_) => self.observe_deferred()?,
+                Body::Resumed(_) => self.observe_deferred(time_ms)?,
                 _ => self.run.note(body),
             },
-            (Kind::Observation, Some(deferred)) => deferred.push((body.clone(), time_ms)),
+            (Kind::Observation, Some(deferred)) => deferred.push(body.clone()),
             (Kind::Observation, None) => {
                 if let Some(decided) = self.decided.front() {
                     return Err(Misfit::new(
@@ -153,14 +157,13 @@ impl Replay {
     }
 
     fn observe(&mut self, body: &Body, time_ms: i64) -> Result<(), Misfit> {
-        self.run.apply(body, time_ms);
-        self.run.advance()?;
-        self.decided.extend(self.run.shared.state.lock().decisions.drain(..));
+        self.decided.extend(self.run.take(body, time_ms)?);
         Ok(())
     }
 
-    fn observe_deferred(&mut self) -> Result<(), Misfit> {
-        for (body, time_ms) in self.deferred.take().into_iter().flatten() {
+    /// As if it had come when the run is resumed: so no step begins with its time over.
+    fn observe_deferred(&mut self, time_ms: i64) -> Result<(), Misfit> {
+        for body in self.deferred.take().into_iter().flatten() {
             self.observe(&body, time_ms)?;
         }
         Ok(())
@@ -191,11 +194,11 @@ impl Replay {
         self.run.next_sequence = history.len() as u64;
         self.run.last_time_ms = history.last().map_or(i64::MIN, |event| event.time_ms);
         let was_stuck = stuck_in(history);
+        let time_ms = now_ms.max(self.run.last_time_ms);
         let result = result.and_then(|()| {
             self.run.shared.state.lock().replaying = false;
-            self.observe_deferred()
+            self.observe_deferred(time_ms)
         });
-        let time_ms = now_ms.max(self.run.last_time_ms);
         let bodies = match (result, was_stuck) {
             (Ok(()), None) => Vec::new(),
             (Ok(()), Some(_)) => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::StepError;
+use super::{Heartbeat, StepError};
 use crate::engine::resources::Resources;
 
 /// The name space of ids that are made from effect keys (random, fixed for ever).
@@ -22,6 +22,7 @@ pub struct StepContext {
     pub(crate) deadline_ms: i64,
     pub(crate) give_up_at_ms: i64,
     pub(crate) cancellation: CancellationToken,
+    pub(crate) heartbeat: Arc<Heartbeat>,
     pub(crate) resources: Arc<Resources>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::failure::{Failure, STEP_TIMED_OUT};
+use crate::engine::failure::{Failure, HEARTBEAT_MISSED, STEP_TIMED_OUT};
 
 /// What the failure of an attempt means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,11 @@ impl StepError {
     pub(crate) fn timed_out(limit: Duration) -> StepError {
         let message = format!("the attempt took longer than {} ms", limit.as_millis());
         StepError::retryable(STEP_TIMED_OUT, message)
+    }
+
+    pub(crate) fn silent(limit: Duration) -> StepError {
+        let message = format!("the attempt gave no sign of life for {} ms", limit.as_millis());
+        StepError::retryable(HEARTBEAT_MISSED, message)
     }
 
     pub(crate) fn into_failure(self, step: &str) -> Failure {

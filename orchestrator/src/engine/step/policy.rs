@@ -17,6 +17,10 @@ pub struct Policy {
     pub start_to_close: Duration,
     /// How long all attempts and pauses together may take, from when the step was scheduled.
     pub total: Duration,
+    /// How long an attempt may give no sign of life ([`StepContext::heartbeat`](super::StepContext::heartbeat)).
+    pub heartbeat: Option<Duration>,
+    /// Codes of failures that are not worth another attempt, although whoever reports them says that they may be retried.
+    pub non_retryable: &'static [&'static str],
 }
 
 /// By how much a pause is spread, so that what failed together does not return together.
@@ -32,6 +36,8 @@ impl Policy {
             attempts: 6,
             start_to_close: Duration::from_secs(10),
             total: Duration::from_secs(120),
+            heartbeat: None,
+            non_retryable: &[],
         }
     }
 

@@ -10,7 +10,7 @@ use crate::engine::tables::{Error, ListFilter};
 /// Bound on the workflow types that a list without a type looks through. A build registers some dozens.
 const TYPE_LIMIT: usize = 10_000;
 
-const STATES: [RunState; 8] = [
+const STATES: [RunState; 9] = [
     RunState::Running,
     RunState::Compensating,
     RunState::Parked,
@@ -19,6 +19,7 @@ const STATES: [RunState; 8] = [
     RunState::Failed,
     RunState::Cancelled,
     RunState::Terminated,
+    RunState::Paused,
 ];
 
 /// One page.

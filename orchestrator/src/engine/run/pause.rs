@@ -1,0 +1,43 @@
+//! Observations on their way into a run. While it is paused they are on record and wait; resuming takes them in, in
+//! order, as if they had come at that time: so no step begins with its time over.
+
+use super::Run;
+use crate::engine::error::Misfit;
+use crate::engine::event::Body;
+
+impl Run {
+    /// Takes an observation, and returns what the workflow decides because of it. Live and in replay.
+    pub(super) fn take(&mut self, body: &Body, time_ms: i64) -> Result<Vec<Body>, Misfit> {
+        match (body, &mut self.paused) {
+            (Body::Paused(_), paused) => {
+                paused.get_or_insert_default();
+                Ok(Vec::new())
+            }
+            (Body::Unpaused(_), _) => {
+                let waiting = self.paused.take().unwrap_or_default();
+                let mut decisions = self.go_on(body, time_ms)?;
+                for body in waiting {
+                    decisions.extend(self.go_on(&body, time_ms)?);
+                }
+                Ok(decisions)
+            }
+            (Body::Terminated(_), _) | (_, None) => self.go_on(body, time_ms),
+            (_, Some(waiting)) => {
+                waiting.push(body.clone());
+                self.note(body);
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    fn go_on(&mut self, body: &Body, time_ms: i64) -> Result<Vec<Body>, Misfit> {
+        self.apply(body, time_ms);
+        self.advance()?;
+        Ok(std::mem::take(&mut self.shared.state.lock().decisions))
+    }
+
+    /// Whether someone has paused the run.
+    pub fn is_paused(&self) -> bool {
+        self.paused.is_some()
+    }
+}
