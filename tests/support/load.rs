@@ -1,4 +1,4 @@
-//! Customers who order at a steady pace, whatever the shop does, and ask again with the same request until they know.
+//! Customers who order at a steady pace, whatever the shop does. Most ask again with the same request until they know.
 
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ const TOKENS: [(&str, u32); 7] = [
     (CHALLENGED, 2),
     ("tok_slow", 1),
 ];
+/// Of so many customers one leaves if her first request is not answered.
+const ONE_OF_LEAVING: u32 = 4;
 /// Of so many orders one is cancelled by its customer, and one sent again after its answer.
 const ONE_OF_CANCELLED: u32 = 5;
 const ONE_OF_REPEATED: u32 = 5;
@@ -51,6 +53,7 @@ struct Plan {
     customer: Caller,
     ledger: Ledger,
     request: PlaceOrderRequest,
+    leaves: bool,
     cancels: bool,
     repeats: bool,
     approves: bool,
@@ -111,6 +114,8 @@ impl Plan {
             request: customer.order(token, &chosen),
             customer,
             ledger: ledger.clone(),
+            // An open challenge of somebody who left stays open until its time limit, for good reason.
+            leaves: *token != CHALLENGED && chance.random_ratio(1, ONE_OF_LEAVING),
             cancels: chance.random_ratio(1, ONE_OF_CANCELLED),
             repeats: chance.random_ratio(1, ONE_OF_REPEATED),
             approves: chance.random(),
@@ -119,6 +124,11 @@ impl Plan {
 
     /// The order's id, if the shop took it.
     async fn carry_out(self) -> Option<String> {
+        if self.leaves {
+            // Whether there is an order now only the shop knows. If there is, it has to come to an end all the same.
+            let answer = self.customer.place(self.request.clone()).await;
+            return answer.ok().map(|answer| answer.order.unwrap().order_id);
+        }
         let mut answer = self.place().await?;
         // Whose bank will ask her waits until it does; others leave.
         while self.request.payment_token == CHALLENGED && answer.placement() == Placement::Pending {
