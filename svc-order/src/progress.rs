@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use souk_proto::order::v1::{OrderProgress, ProgressKind};
 use souk_proto::time::{timestamp, unix_ms};
-use souk_proto::workflow::v1::{HistoryEvent, HistoryEventKind, WorkflowFailure};
+use souk_proto::workflow::v1::{HistoryEvent, HistoryEventKind};
 
 use crate::domain::{Entry, State};
 use crate::wire;
@@ -184,8 +184,8 @@ fn told(event: &HistoryEvent) -> Option<Told> {
             Some((ProgressKind::StepFailed, title, String::new()))
         }
         HistoryEventKind::StepFailed => {
-            let detail = message_of(event.failure.as_ref());
-            Some((ProgressKind::StepFailed, step?.failed.to_owned(), detail))
+            // Why is for those who run the shop; the order's own timeline tells customers what concerns them.
+            plain(ProgressKind::StepFailed, step?.failed)
         }
         HistoryEventKind::UndoScheduled => plain(ProgressKind::UndoStarted, undo?.doing),
         HistoryEventKind::UndoCompleted => plain(ProgressKind::UndoDone, undo?.done),
@@ -193,10 +193,6 @@ fn told(event: &HistoryEvent) -> Option<Told> {
         HistoryEventKind::Answered => challenged(&event.payload),
         _ => None,
     }
-}
-
-fn message_of(failure: Option<&WorkflowFailure>) -> String {
-    failure.map(|failure| failure.message.clone()).unwrap_or_default()
 }
 
 /// The result of ConfirmPayment, as docs/contracts/place_order.md has it.
@@ -275,6 +271,20 @@ mod tests {
         assert!(first(&by_customer, UndoScheduled, "ReturnPayment"), "what it undoes");
         let later = Entry { at_ms: 6, ..by_customer };
         assert!(!first(&later, UndoScheduled, "ReturnPayment"));
+    }
+
+    #[test]
+    fn why_a_step_failed_is_not_for_customers() {
+        let mut failed = event(HistoryEventKind::StepFailed, "ReserveStock", "");
+        failed.failure = Some(souk_proto::workflow::v1::WorkflowFailure {
+            message: "10.0.0.7: connection refused".to_owned(),
+            ..Default::default()
+        });
+        let progress = of_event(&failed, |_| State::Pending).unwrap();
+        assert_eq!(
+            (progress.title.as_str(), progress.detail.as_str()),
+            ("Stock could not be held", "")
+        );
     }
 
     #[test]
