@@ -145,7 +145,7 @@ impl Ledger {
 
     /// The intent of that id.
     pub async fn intent(&self, id: String) -> Result<Option<Intent>, Error> {
-        self.store.read(move |conn| Ok(rows::intent(conn, &id)?)).await
+        self.store.look_up(move |conn| Ok(rows::intent(conn, &id)?)).await
     }
 
     /// The intents of an order, a payment, or all, in the order of their creation, after the id

@@ -1,4 +1,4 @@
-//! A bounded pool of read-only connections, used from the runtime's blocking threads.
+//! A bounded pool of read-only connections, used from the runtime's blocking threads, and for look-ups in place.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};

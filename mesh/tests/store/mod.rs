@@ -196,6 +196,23 @@ async fn a_read_sees_one_snapshot_and_cannot_write() {
 }
 
 #[tokio::test]
+async fn a_look_up_sees_what_was_answered_and_cannot_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    for id in 1..=20 {
+        store.write(move |connection| add(connection, id, "note")).await.unwrap();
+        let newest = |connection: &Connection| {
+            let sql = "SELECT max(id) FROM note";
+            Ok::<i64, store::Error>(connection.query_row(sql, [], |row| row.get(0))?)
+        };
+        assert_eq!(store.look_up(newest).await.unwrap(), id);
+    }
+    let refused = store.look_up(|connection| add(connection, 21, "note")).await;
+    assert!(matches!(refused, Err(store::Error::Sqlite(_))));
+    assert_eq!(ids(&store).await.len(), 20);
+}
+
+#[tokio::test]
 async fn commits_announces_what_was_written() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());

@@ -31,7 +31,7 @@ impl Sqlite {
 #[async_trait]
 impl CartStore for Sqlite {
     async fn cart(&self, user_id: Uuid, now_ms: i64) -> Result<Cart, Error> {
-        self.store.read(move |conn| Ok(load(conn, user_id)?.at(now_ms))).await
+        self.store.look_up(move |conn| Ok(load(conn, user_id)?.at(now_ms))).await
     }
 
     async fn edit(&self, edit: Edit) -> Result<Cart, Error> {

@@ -87,7 +87,7 @@ impl Store for SqliteStore {
     }
 
     async fn category(&self, id: Uuid) -> Result<Category, Error> {
-        self.database.read(move |connection| products::category(connection, id)).await
+        self.database.look_up(move |connection| products::category(connection, id)).await
     }
 
     async fn list_categories(
@@ -111,7 +111,7 @@ impl Store for SqliteStore {
     }
 
     async fn products(&self, ids: Vec<Uuid>) -> Result<Vec<Listed>, Error> {
-        self.database.read(move |connection| products::find_all(connection, &ids)).await
+        self.database.look_up(move |connection| products::find_all(connection, &ids)).await
     }
 
     async fn list_products(
@@ -139,7 +139,7 @@ impl Store for SqliteStore {
     }
 
     async fn inventory(&self, product_id: Uuid) -> Result<Inventory, Error> {
-        self.database.read(move |connection| inventory::read(connection, product_id)).await
+        self.database.look_up(move |connection| inventory::read(connection, product_id)).await
     }
 
     async fn adjust_inventory(

@@ -46,7 +46,7 @@ impl OrderStore for SqliteStore {
     async fn placed(&self, key: &RequestKey) -> Result<Option<Placed>, Error> {
         let key = key.clone();
         self.store
-            .read(move |connection| match remembered(connection, &key)? {
+            .look_up(move |connection| match remembered(connection, &key)? {
                 Some(answer) => find_placed(connection, order_id_of(&answer)?).map(Some),
                 None => Ok(None),
             })
@@ -80,7 +80,7 @@ impl OrderStore for SqliteStore {
     }
 
     async fn get(&self, order_id: Uuid) -> Result<Order, Error> {
-        self.store.read(move |connection| rows::find_order(connection, order_id)).await
+        self.store.look_up(move |connection| rows::find_order(connection, order_id)).await
     }
 
     async fn timeline(

@@ -83,7 +83,7 @@ impl PaymentStore for SqliteStore {
         request_key: Option<Uuid>,
     ) -> Result<(Found, Option<Uuid>), Error> {
         self.store
-            .read(move |conn| {
+            .look_up(move |conn| {
                 let used_for = match request_key {
                     Some(key) => rows::request(conn, key)?,
                     None => None,
@@ -141,7 +141,7 @@ impl PaymentStore for SqliteStore {
     }
 
     async fn refund_of(&self, request_key: Uuid) -> Result<Option<KnownRefund>, Error> {
-        self.store.read(move |conn| Ok(rows::refund_of(conn, request_key)?)).await
+        self.store.look_up(move |conn| Ok(rows::refund_of(conn, request_key)?)).await
     }
 
     async fn finish_refund(

@@ -63,7 +63,7 @@ impl UserStore for Sqlite {
     }
 
     async fn user(&self, user_id: Uuid) -> Result<Option<User>, Error> {
-        self.store.read(move |conn| user_by_id(conn, user_id)).await
+        self.store.look_up(move |conn| user_by_id(conn, user_id)).await
     }
 
     async fn credentials(&self, email: &str) -> Result<Option<(User, String)>, Error> {
