@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Options;
+use crate::engine::limits::RETENTION_DAYS;
 
 /// Section `workflow` of the configuration.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -16,6 +17,8 @@ pub struct Config {
     pub idle_after_ms: u64,
     /// How many such runs stay in memory at most.
     pub max_idle_runs: usize,
+    /// How long closed runs are kept, in days; 0 keeps them for ever.
+    pub retention_days: u64,
 }
 
 impl Default for Config {
@@ -25,6 +28,7 @@ impl Default for Config {
             drain_delay_ms: drain_delay.as_millis() as u64,
             idle_after_ms: idle_after.as_millis() as u64,
             max_idle_runs,
+            retention_days: RETENTION_DAYS,
         }
     }
 }
@@ -35,6 +39,8 @@ impl Config {
             drain_delay: Duration::from_millis(self.drain_delay_ms),
             idle_after: Duration::from_millis(self.idle_after_ms),
             max_idle_runs: self.max_idle_runs,
+            retention: (self.retention_days > 0)
+                .then(|| Duration::from_secs(self.retention_days.saturating_mul(24 * 3600))),
             ..Options::default()
         }
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use souk_orchestrator::engine::ids::{LogId, RunId, Slot};
 use souk_orchestrator::engine::row::{Cursor, HistoryChunk, RunRow, RunState, TimerRow};
-use souk_orchestrator::engine::tables::{DrainStep, ListFilter, RunChange, Tables};
+use souk_orchestrator::engine::tables::{DrainStep, Expired, ListFilter, RunChange, Tables};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
@@ -35,6 +35,7 @@ async fn contract<F: Form>(form: impl Fn() -> F) {
     applying_again_changes_nothing(form()).await;
     a_crash_keeps_whole_steps_in_order(form()).await;
     what_was_synced_survives(form()).await;
+    old_closed_runs_are_deleted_with_all_that_leads_to_them(form()).await;
     nobody_sees_half_a_step(form()).await;
 }
 
@@ -371,4 +372,43 @@ async fn nobody_sees_half_a_step(mut form: impl Form) {
         assert!(page.iter().all(|row| row.state == page[0].state), "half a step");
     }
     writing.join().unwrap();
+}
+
+async fn old_closed_runs_are_deleted_with_all_that_leads_to_them(mut form: impl Form) {
+    let mut open = form.open();
+    let closed = |number, closed_at_ms| RunRow {
+        closed_at_ms,
+        ..row(number, "place_order", RunState::Completed)
+    };
+    let mut runs = vec![
+        RunChange { chunk: Some(chunk(0, 3, 100)), ..change(closed(1, 100)) },
+        RunChange { chunk: Some(chunk(0, 3, 100_000)), ..change(closed(2, 200)) },
+        change(closed(3, 900)),
+        change(row(4, "place_order", RunState::Running)),
+        change(closed(5, 300)),
+    ];
+    // The same workflow id was used again: it leads to the newer run.
+    let again =
+        RunRow { workflow_id: "order/5".into(), ..row(6, "place_order", RunState::Running) };
+    runs.push(change(again.clone()));
+    open.tables.apply(step(1, runs)).await.unwrap();
+    let first = open.tables.expire(500, None, 2).await.unwrap();
+    assert_eq!(first, Expired { deleted: 2, next: Some(run_id(2)) });
+    let rest = open.tables.expire(500, first.next, 10).await.unwrap();
+    assert_eq!(rest, Expired { deleted: 1, next: None });
+    assert_eq!(open.tables.expire(500, None, 10).await.unwrap().deleted, 0);
+    open = form.kill(open);
+    let tables = open.tables;
+    for number in [1, 2, 5] {
+        assert_eq!(tables.run(run_id(number)).await.unwrap(), None);
+        assert_eq!(tables.history(run_id(number), 0, 1_000).await.unwrap(), vec![]);
+    }
+    assert_eq!(tables.run_by_workflow_id("order/1").await.unwrap(), None);
+    assert_eq!(tables.run_by_workflow_id("order/5").await.unwrap(), Some(again));
+    assert!(tables.run_by_workflow_id("order/3").await.unwrap().is_some());
+    let of_type = ListFilter { workflow_type: Some("place_order".into()), ..ListFilter::default() };
+    for filter in [ListFilter::default(), of_type] {
+        let ids: Vec<RunId> = listed(&*tables, &filter).await.iter().map(RunRow::id).collect();
+        assert_eq!(ids, [run_id(6), run_id(4), run_id(3)]);
+    }
 }

@@ -32,6 +32,14 @@ async fn both_forms_answer_alike_through_crashes() {
             one.tables.apply(step.clone()).await.unwrap();
             other.tables.apply(step).await.unwrap();
             if random.random_bool(0.1) {
+                let after = random.random_bool(0.5).then(|| run_id(random.random_range(0..90)));
+                let (before_ms, limit) = (random.random_range(0..200), random.random_range(1..40));
+                assert_eq!(
+                    one.tables.expire(before_ms, after, limit).await.unwrap(),
+                    other.tables.expire(before_ms, after, limit).await.unwrap()
+                );
+            }
+            if random.random_bool(0.1) {
                 (one, other) = (simulated.kill(one), embedded.kill(other));
             }
             if slot % 6 == 5 {
@@ -71,6 +79,9 @@ impl Lives {
         let (row, timers) = &mut self.runs[at];
         row.state = STATES[random.random_range(0..STATES.len())] as i32;
         row.open_steps.clear();
+        if row.state().is_closed() {
+            row.closed_at_ms = random.random_range(0..200);
+        }
         if !row.state().is_closed() && random.random_bool(0.5) {
             *row = active(row.clone());
         }

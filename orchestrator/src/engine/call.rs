@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
 use super::limits::MAX_PAYLOAD_BYTES;
+use super::row::FailureRecord;
 use super::step::{Compensation, Policy, Step, StepContext, StepError};
 
 /// Something that can be attempted.
@@ -34,6 +35,8 @@ pub(crate) struct Call {
     pub scheduled_at_ms: i64,
     /// Attempts that are known to have failed.
     pub failed_attempts: u32,
+    /// What the last of them failed with.
+    pub last_failure: Option<FailureRecord>,
     /// How far the last attempt had come, as far as it is on record: JSON.
     pub progress: Option<Bytes>,
     pub token: CancellationToken,

@@ -60,6 +60,7 @@ impl Outcome {
 pub(crate) struct RunCell {
     pub run_id: RunId,
     pub workflow_id: Arc<str>,
+    pub workflow_type: Arc<str>,
     pub fingerprint: Bytes,
     pub run: Mutex<Option<Box<Run>>>,
     /// Held by whoever loads the run.
@@ -80,10 +81,16 @@ pub(crate) struct RunCell {
 
 impl RunCell {
     /// A cell without its run.
-    pub fn new(run_id: RunId, workflow_id: Arc<str>, fingerprint: Bytes) -> RunCell {
+    pub fn new(
+        run_id: RunId,
+        workflow_id: Arc<str>,
+        workflow_type: Arc<str>,
+        fingerprint: Bytes,
+    ) -> RunCell {
         RunCell {
             run_id,
             workflow_id,
+            workflow_type,
             fingerprint,
             run: Mutex::new(None),
             load_gate: tokio::sync::Mutex::new(()),
@@ -99,8 +106,12 @@ impl RunCell {
 
     /// A cell for a run that is in the tables.
     pub fn of_row(row: &RunRow) -> RunCell {
-        let cell =
-            RunCell::new(row.id(), row.workflow_id.as_str().into(), row.input_fingerprint.clone());
+        let cell = RunCell::new(
+            row.id(),
+            row.workflow_id.as_str().into(),
+            row.workflow_type.as_str().into(),
+            row.input_fingerprint.clone(),
+        );
         let tail = Tail {
             first_sequence: row.next_sequence,
             events: VecDeque::new(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::cell::RunCell;
@@ -17,7 +18,9 @@ use super::error::Error;
 use super::event::{Body, Event};
 use super::idle::Idle;
 use super::ids::{LogId, RunId};
-use super::limits::{MAX_LOADED_RUNS, MAX_PAYLOAD_BYTES, MAX_UNDRAINED_BYTES, MAX_WAITING_COMMITS};
+use super::limits::{
+    MAX_LOADED_RUNS, MAX_PAYLOAD_BYTES, MAX_UNDRAINED_BYTES, MAX_WAITING_COMMITS, RETENTION_DAYS,
+};
 use super::log::Log;
 use super::registry::Registry;
 use super::resources::Resources;
@@ -37,6 +40,8 @@ pub struct Options {
     pub idle_after: Duration,
     /// How many such runs stay in memory at most.
     pub max_idle_runs: usize,
+    /// How long closed runs are kept; `None` keeps them for ever.
+    pub retention: Option<Duration>,
     /// Commits that may wait for the log before new work is refused.
     pub max_waiting_commits: usize,
     /// Bytes of the log that may be missing in the tables before new work is refused.
@@ -49,6 +54,7 @@ impl Default for Options {
             drain_delay: Duration::from_millis(500),
             idle_after: Duration::from_secs(60),
             max_idle_runs: 20_000,
+            retention: Some(Duration::from_secs(RETENTION_DAYS * 24 * 3600)),
             max_waiting_commits: MAX_WAITING_COMMITS,
             max_undrained_bytes: MAX_UNDRAINED_BYTES,
         }
@@ -71,6 +77,8 @@ pub(crate) struct Core {
     pub drainer: Drainer,
     pub timers: Timers,
     pub idle: Arc<Idle>,
+    /// An attempt has failed, or a run is stuck.
+    pub trouble: Notify,
     pub accepting: AtomicBool,
     /// The log belongs to someone else.
     pub fenced: CancellationToken,
@@ -171,6 +179,15 @@ impl Core {
     /// Puts new events into the queue for the log. Called under the run's lock.
     pub fn commit(self: &Arc<Self>, cell: &Arc<RunCell>, run: &mut Run, events: &[Event]) {
         run.note_answers(events);
+        let is_trouble = |event: &Event| {
+            matches!(
+                event.body,
+                Some(Body::AttemptFailed(_) | Body::UndoParked(_) | Body::Stuck(_))
+            )
+        };
+        if events.iter().any(is_trouble) {
+            self.trouble.notify_one();
+        }
         let effects = Effects::gather(run, events);
         let first_sequence = run.next_sequence - events.len() as u64;
         let events: Vec<Bytes> =

@@ -60,6 +60,12 @@ impl Directory {
         self.count.load(Ordering::Relaxed)
     }
 
+    /// All that are here, one shard after the other.
+    pub fn cells(&self) -> Vec<Arc<RunCell>> {
+        let all = |shard: &Mutex<Shard>| shard.lock().cells.values().cloned().collect::<Vec<_>>();
+        self.shards.iter().flat_map(all).collect()
+    }
+
     pub fn find(&self, workflow_id: &str) -> Found {
         let shard = self.shard(workflow_id).lock();
         match shard.cells.get(workflow_id) {

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 mod control;
 mod message;
 mod query;
 mod start;
+mod unmoved;
 mod view;
 
 use super::cell::{Held, Outcome};
@@ -24,11 +26,13 @@ use super::log::Log;
 use super::recovery::{load_active, recover};
 use super::registry::Registry;
 use super::resources::Resources;
+use super::retention::expire_all;
 use super::row::RunRow;
 use super::seams::Seams;
 use super::tables::Tables;
 use super::timers::{Timers, fire_all};
 pub use start::{StartRequest, Started};
+pub use unmoved::Unmoved;
 pub use view::{Description, HistoryEvent, ListPage};
 
 /// A running engine. Cheap to clone; [`Engine::shutdown`] ends it.
@@ -80,6 +84,7 @@ impl Engine {
             drainer: Drainer::default(),
             timers: Timers::new(),
             idle,
+            trouble: Notify::new(),
             accepting: AtomicBool::new(true),
             fenced: CancellationToken::new(),
             stop: CancellationToken::new(),
@@ -92,6 +97,8 @@ impl Engine {
         spawner.spawn_blocking("engine-drain", Box::pin(drain_all(core.clone())));
         spawner.spawn("engine-timers", Box::pin(fire_all(core.clone())));
         spawner.spawn("engine-evict", Box::pin(evict_all(core.clone())));
+        spawner.spawn_blocking("engine-expire", Box::pin(expire_all(core.clone())));
+        spawner.spawn("engine-watch", Box::pin(unmoved::watch(core.clone())));
         spawner.spawn("engine-load", Box::pin(load_active(core.clone())));
         Ok(Engine { core })
     }

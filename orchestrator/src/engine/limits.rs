@@ -70,3 +70,16 @@ pub const MAX_TIMERS_IN_MEMORY: usize = 1_000_000;
 pub const TIMER_FIRE_CONCURRENCY: usize = 256;
 /// The pause between two looks for idle runs, in milliseconds, at least.
 pub const EVICT_EVERY_MS: u64 = 1_000;
+
+/// How long closed runs are kept unless the configuration says otherwise, in days.
+pub const RETENTION_DAYS: u64 = 30;
+/// The pause between two sweeps for closed runs that are old enough to be deleted, in milliseconds.
+pub const EXPIRE_EVERY_MS: u64 = 3_600_000;
+/// Closed runs that one step of such a sweep looks at.
+pub const MAX_RUNS_PER_EXPIRE: usize = 500;
+/// The pause between two such steps, in milliseconds.
+pub const EXPIRE_PAUSE_MS: u64 = 20;
+/// How often it is looked which runs do not get on, in milliseconds.
+pub const WATCH_EVERY_MS: u64 = 15_000;
+/// The same where none was seen and nothing fails, at most.
+pub const WATCH_AT_LATEST_MS: u64 = 3_600_000;

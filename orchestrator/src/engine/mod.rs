@@ -14,6 +14,7 @@
 //! | `core`, `committer` | group commit: nothing leaves before it is durable |
 //! | `effects`, `call`, `drive`, `timers` | what a durable event lets out |
 //! | `drainer`, [`projection`], [`row`] | from the log into the tables |
+//! | `retention` | and out of them again |
 //! | `recovery` | start = recover |
 //! | [`recorded`] | histories as text, and the check of a build against them |
 //! | [`log`], [`tables`], [`seams`] | what the engine stands on |
@@ -43,6 +44,7 @@ pub mod recorded;
 mod recovery;
 pub mod registry;
 pub mod resources;
+mod retention;
 pub mod row;
 mod run;
 pub mod seams;

@@ -59,6 +59,15 @@ pub struct DrainStep {
     pub runs: Vec<RunChange>,
 }
 
+/// What one step of [`Tables::expire`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// How many runs were deleted.
+    pub deleted: usize,
+    /// Where to go on; `None` if all were looked at.
+    pub next: Option<RunId>,
+}
+
 /// Which runs a list shows.
 #[derive(Clone, Debug, Default)]
 pub struct ListFilter {
@@ -127,4 +136,14 @@ pub trait Tables: Send + Sync + 'static {
         before: Option<RunId>,
         limit: usize,
     ) -> Result<Vec<RunRow>, Error>;
+
+    /// Deletes closed runs that ended before a time (unix milliseconds), with everything that leads to them; a workflow
+    /// id whose newest run is deleted is free again. Looks at no more than `limit` closed runs, those after `after`
+    /// only, in the order of their ids. Atomic, and ordered with the steps of [`Tables::apply`].
+    async fn expire(
+        &self,
+        closed_before_ms: i64,
+        after: Option<RunId>,
+        limit: usize,
+    ) -> Result<Expired, Error>;
 }

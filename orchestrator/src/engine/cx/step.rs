@@ -87,6 +87,7 @@ pub(crate) fn launch(
         undone_key,
         scheduled_at_ms: state.now_ms,
         failed_attempts: 0,
+        last_failure: None,
         progress: None,
         token: tokio_util::sync::CancellationToken::new(),
     };

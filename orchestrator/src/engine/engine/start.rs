@@ -139,6 +139,7 @@ impl Engine {
             let cell = Arc::new(RunCell::new(
                 run_id,
                 event.workflow_id.as_str().into(),
+                event.workflow_type.as_str().into(),
                 fingerprint.clone(),
             ));
             let Some(held) = self.begin(&cell, run, event, departures) else { continue };

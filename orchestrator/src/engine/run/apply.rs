@@ -78,6 +78,7 @@ impl Run {
             Body::AttemptFailed(failed) => {
                 if let Some(call) = state.calls.get_mut(&failed.command) {
                     call.failed_attempts = failed.attempt;
+                    call.last_failure.clone_from(&failed.failure);
                     call.progress = failed.progress.clone().or_else(|| call.progress.take());
                 }
             }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::{Phase, Run};
 use crate::engine::cx::{Acceptor, Wait};
 use crate::engine::event::{Body, Event, UpdateAnswered};
+use crate::engine::row::FailureRecord;
 
 /// A call without an outcome, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct PendingCall {
     pub is_undo: bool,
     /// How many attempts have failed so far.
     pub failed_attempts: u32,
+    /// What the last of them failed with.
+    pub last_failure: Option<FailureRecord>,
     /// When it was scheduled, in unix milliseconds.
     pub scheduled_at_ms: i64,
 }
@@ -30,6 +33,7 @@ impl Run {
             name: call.name,
             is_undo: call.is_undo,
             failed_attempts: call.failed_attempts,
+            last_failure: call.last_failure.clone(),
             scheduled_at_ms: call.scheduled_at_ms,
         });
         pending.collect()

@@ -4,6 +4,7 @@
 //! closes before it was ever drained is just that record, its history within, and two index entries.
 
 mod apply;
+mod expire;
 mod keys;
 mod list;
 mod values;
@@ -13,9 +14,10 @@ use std::sync::Arc;
 
 use ::fjall::{Keyspace, PersistMode, Readable, Snapshot, UserValue};
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use self::values::{ClosedRun, decode};
-use super::{DrainStep, Error, ListFilter, Tables};
+use super::{DrainStep, Error, Expired, ListFilter, Tables};
 use crate::engine::ids::RunId;
 use crate::engine::log::fjall::{StorageError, Store};
 use crate::engine::row::{Cursor, HistoryChunk, RunRow, TimerRow};
@@ -23,12 +25,14 @@ use crate::engine::row::{Cursor, HistoryChunk, RunRow, TimerRow};
 /// The tables form of a [`Store`].
 pub struct FjallTables {
     store: Arc<Store>,
+    /// Held while tables are written: a deletion reads what it is about to write.
+    writing: Mutex<()>,
 }
 
 impl FjallTables {
     /// The tables of an open store.
     pub fn new(store: Arc<Store>) -> Self {
-        Self { store }
+        Self { store, writing: Mutex::new(()) }
     }
 
     fn failed(&self, source: ::fjall::Error) -> Error {
@@ -223,6 +227,15 @@ impl Tables for FjallTables {
         limit: usize,
     ) -> Result<Vec<RunRow>, Error> {
         list::list(self, filter, before, limit)
+    }
+
+    async fn expire(
+        &self,
+        closed_before_ms: i64,
+        after: Option<RunId>,
+        limit: usize,
+    ) -> Result<Expired, Error> {
+        expire::expire(self, closed_before_ms, after, limit)
     }
 }
 

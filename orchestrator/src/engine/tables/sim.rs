@@ -4,9 +4,9 @@ mod content;
 
 use async_trait::async_trait;
 
-pub(crate) use self::content::TableContent;
+pub(crate) use self::content::{TableContent, TableWrite};
 
-use super::{DrainStep, Error, ListFilter, Tables};
+use super::{DrainStep, Error, Expired, ListFilter, Tables};
 use crate::engine::ids::RunId;
 use crate::engine::log::sim::{Disk, Fault, Operation, TABLES};
 use crate::engine::row::{Cursor, HistoryChunk, RunRow, TimerRow};
@@ -36,7 +36,7 @@ impl Tables for SimTables {
 
     async fn apply(&self, step: DrainStep) -> Result<(), Error> {
         let fault = self.disk.begin(Operation::Apply).await;
-        let written = self.disk.write(TABLES, step, fault.as_ref()).await;
+        let written = self.disk.write(TABLES, TableWrite::Step(step), fault.as_ref()).await;
         if fault == Some(Fault::CrashAfter) {
             self.disk.die().await;
         }
@@ -94,5 +94,23 @@ impl Tables for SimTables {
         limit: usize,
     ) -> Result<Vec<RunRow>, Error> {
         Ok(self.look(|tables| tables.list(filter, before, limit)).await)
+    }
+
+    async fn expire(
+        &self,
+        closed_before_ms: i64,
+        after: Option<RunId>,
+        limit: usize,
+    ) -> Result<Expired, Error> {
+        let fault = self.disk.begin(Operation::Expire).await;
+        let (ended, next) =
+            self.look(|tables| tables.expiring(closed_before_ms, after, limit)).await;
+        let deleted = ended.len();
+        let written = self.disk.write(TABLES, TableWrite::Expire(ended), fault.as_ref()).await;
+        if fault == Some(Fault::CrashAfter) {
+            self.disk.die().await;
+        }
+        written.map_err(|refusal| Error::Store(refusal.to_string()))?;
+        Ok(Expired { deleted, next })
     }
 }

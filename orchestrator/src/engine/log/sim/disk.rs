@@ -16,8 +16,7 @@ use tokio::sync::watch;
 
 use super::content::{LogContent, LogWrite};
 use crate::engine::seams::Clock;
-use crate::engine::tables::DrainStep;
-use crate::engine::tables::sim::TableContent;
+use crate::engine::tables::sim::{TableContent, TableWrite};
 
 /// What can be counted and made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,6 +29,8 @@ pub enum Operation {
     Apply,
     /// A sync of the tables.
     Sync,
+    /// A deletion of old runs.
+    Expire,
 }
 
 /// What happens to one operation.
@@ -97,9 +98,9 @@ pub(crate) trait Content: Clone + Default {
 }
 
 impl Content for TableContent {
-    type Write = DrainStep;
+    type Write = TableWrite;
 
-    fn apply(&mut self, write: &DrainStep) {
+    fn apply(&mut self, write: &TableWrite) {
         TableContent::apply(self, write);
     }
 }

@@ -19,6 +19,7 @@ const WRITES_OF_A_CHANGE: usize = 4;
 
 /// Writes the whole step, or nothing.
 pub(super) fn apply(tables: &FjallTables, step: DrainStep) -> Result<(), Error> {
+    let _alone = tables.writing.lock();
     let keyspaces = &tables.store.tables;
     let writes = step.runs.len() * WRITES_OF_A_CHANGE + 1;
     let mut batch = OwnedWriteBatch::with_capacity(keyspaces.database.clone(), writes)

@@ -20,6 +20,13 @@ pub(super) fn history(run_id: RunId, first_sequence: u64) -> [u8; RUN_ID_BYTES +
     key
 }
 
+/// Not after any run that was started at `ms` or later: run ids begin with their time.
+pub(super) fn first_run_of(ms: i64) -> [u8; RUN_ID_BYTES] {
+    let mut key = [0; RUN_ID_BYTES];
+    key[..6].copy_from_slice(&ms.max(0).to_be_bytes()[2..]);
+    key
+}
+
 /// `listing`: what all runs of a type have in front.
 pub(super) fn listing_type(workflow_type: &str) -> Vec<u8> {
     let mut key = Vec::with_capacity(workflow_type.len() + 2 + RUN_ID_BYTES);

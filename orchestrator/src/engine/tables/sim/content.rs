@@ -10,6 +10,13 @@ use crate::engine::tables::{DrainStep, ListFilter};
 /// A timer in the order in which timers are read.
 type TimerKey = (i64, RunId, u64);
 
+/// One change of the tables.
+#[derive(Clone)]
+pub(crate) enum TableWrite {
+    Step(DrainStep),
+    Expire(Vec<RunId>),
+}
+
 /// All tables.
 #[derive(Clone, Default)]
 pub(crate) struct TableContent {
@@ -22,7 +29,44 @@ pub(crate) struct TableContent {
 
 impl TableContent {
     /// Makes one change.
-    pub(crate) fn apply(&mut self, step: &DrainStep) {
+    pub(crate) fn apply(&mut self, write: &TableWrite) {
+        match write {
+            TableWrite::Step(step) => self.apply_step(step),
+            TableWrite::Expire(runs) => runs.iter().for_each(|run_id| self.delete(*run_id)),
+        }
+    }
+
+    /// The closed runs that may be deleted, and where to go on.
+    pub(crate) fn expiring(
+        &self,
+        closed_before_ms: i64,
+        after: Option<RunId>,
+        limit: usize,
+    ) -> (Vec<RunId>, Option<RunId>) {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let started_ms = |run_id: &RunId| (run_id.0.as_u128() >> 80) as i64;
+        let closed: Vec<&RunRow> = self
+            .runs
+            .range((start, Bound::Unbounded))
+            .take_while(|(run_id, _)| started_ms(run_id) < closed_before_ms)
+            .map(|(_, row)| row)
+            .filter(|row| row.state().is_closed())
+            .take(limit)
+            .collect();
+        let next = closed.last().filter(|_| closed.len() == limit).map(|row| row.id());
+        let ended = closed.iter().filter(|row| row.closed_at_ms < closed_before_ms);
+        (ended.map(|row| row.id()).collect(), next)
+    }
+
+    fn delete(&mut self, run_id: RunId) {
+        let Some(row) = self.runs.remove(&run_id) else { return };
+        if self.workflow_ids.get(&row.workflow_id) == Some(&run_id) {
+            self.workflow_ids.remove(&row.workflow_id);
+        }
+        self.chunks.retain(|(of, _), _| *of != run_id);
+    }
+
+    fn apply_step(&mut self, step: &DrainStep) {
         let mut newest_runs: BTreeMap<&str, RunId> = BTreeMap::new();
         for change in &step.runs {
             let run_id = change.row.id();
