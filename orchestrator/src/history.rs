@@ -108,6 +108,9 @@ impl Walk {
             Body::Started(e) => {
                 self.workflow_id.clone_from(&e.workflow_id);
                 self.input = e.input.clone();
+                for occurrence in e.carried.iter().flat_map(|carried| &carried.occurrences) {
+                    self.undo_occurrences.insert(occurrence.name.clone(), occurrence.count);
+                }
                 wire.name.clone_from(&e.workflow_type);
                 wire.payload = e.input.clone();
                 wire.set_kind(Kind::Started);
@@ -250,11 +253,13 @@ impl Walk {
                 wire.set_kind(Kind::StepProgressed);
             }
             Body::Closed(e) => {
-                wire.payload = e.result.clone().unwrap_or_default();
+                let next = e.next.as_ref().map(|next| next.input.clone());
+                wire.payload = e.result.clone().or(next).unwrap_or_default();
                 wire.failure = failure(e.failure.as_ref(), false);
                 wire.set_kind(match e.state() {
                     RunState::Completed => Kind::Completed,
                     RunState::Cancelled => Kind::Cancelled,
+                    RunState::Continued => Kind::ContinuedAsNew,
                     _ => Kind::Failed,
                 });
                 // What was not undone stays done, and nothing is owed any more.

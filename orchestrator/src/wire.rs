@@ -17,6 +17,7 @@ pub fn state(state: RunState) -> WorkflowState {
         RunState::Cancelled => WorkflowState::Cancelled,
         RunState::Terminated => WorkflowState::Terminated,
         RunState::Paused => WorkflowState::Paused,
+        RunState::Continued => WorkflowState::Continued,
     }
 }
 
@@ -28,6 +29,7 @@ pub fn states(wanted: WorkflowState) -> Option<&'static [RunState]> {
         WorkflowState::Compensating => Some(&[RunState::Compensating]),
         WorkflowState::Parked => Some(&[RunState::Parked, RunState::Stuck]),
         WorkflowState::Paused => Some(&[RunState::Paused]),
+        WorkflowState::Continued => Some(&[RunState::Continued]),
         WorkflowState::Completed => Some(&[RunState::Completed]),
         WorkflowState::Failed => Some(&[RunState::Failed]),
         WorkflowState::Cancelled => Some(&[RunState::Cancelled]),

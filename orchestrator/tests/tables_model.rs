@@ -8,7 +8,7 @@ use souk_orchestrator::engine::tables::{DrainStep, ListFilter, RunChange, Tables
 use crate::forms::{Embedded, Form, Simulated};
 use crate::tables_contract::{active, change, chunk, row, run_id, step, timer};
 
-const STATES: [RunState; 9] = [
+const STATES: [RunState; 10] = [
     RunState::Running,
     RunState::Compensating,
     RunState::Parked,
@@ -18,6 +18,7 @@ const STATES: [RunState; 9] = [
     RunState::Cancelled,
     RunState::Terminated,
     RunState::Paused,
+    RunState::Continued,
 ];
 
 #[tokio::test]

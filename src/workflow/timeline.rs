@@ -73,6 +73,7 @@ impl Timeline {
             Kind::CancelRequested => self.point(now_ms, "→", "is to be cancelled".to_owned(), note),
             Kind::Paused => self.point(now_ms, "!", "paused".to_owned(), note),
             Kind::Unpaused => self.point(now_ms, "→", "goes on".to_owned(), note),
+            Kind::ContinuedAsNew => self.point(now_ms, "→", "continues as new".to_owned(), note),
             Kind::Completed => self.point(now_ms, "✓", "completed".to_owned(), note),
             Kind::Failed | Kind::Cancelled | Kind::Terminated => {
                 self.point(now_ms, "✗", "ended".to_owned(), note);

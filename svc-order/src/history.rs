@@ -130,7 +130,9 @@ pub fn is_closed(state: WorkflowState) -> bool {
         | WorkflowState::Running
         | WorkflowState::Compensating
         | WorkflowState::Parked
-        | WorkflowState::Paused => false,
+        | WorkflowState::Paused
+        // The next turn goes on under the same id.
+        | WorkflowState::Continued => false,
     }
 }
 

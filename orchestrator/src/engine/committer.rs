@@ -26,11 +26,17 @@ pub(crate) struct Commit {
     /// Each with its length in front.
     pub events: Vec<Bytes>,
     pub effects: Effects,
+    /// Another run's, in the same slot: both are durable, or neither is.
+    pub and_then: Option<Box<Commit>>,
 }
 
 impl Commit {
     fn bytes(&self) -> usize {
-        self.events.iter().map(Bytes::len).sum()
+        self.chain().flat_map(|commit| &commit.events).map(Bytes::len).sum()
+    }
+
+    fn chain(&self) -> impl Iterator<Item = &Commit> {
+        std::iter::successors(Some(self), |commit| commit.and_then.as_deref())
     }
 }
 
@@ -111,7 +117,7 @@ pub(crate) async fn commit_all(core: Arc<Core>) {
 fn encode(writer: &[u8; 16], batch: u64, commits: &[Commit]) -> Bytes {
     let bytes = commits.iter().map(|commit| commit.bytes() + 32).sum();
     let mut slot = SlotWriter::new(writer, batch, bytes);
-    for commit in commits {
+    for commit in commits.iter().flat_map(Commit::chain) {
         slot.push(commit.cell.run_id, commit.first_sequence, &commit.events);
     }
     slot.finish()
@@ -148,9 +154,13 @@ fn acknowledge(core: &Arc<Core>, slot: Slot, bytes: usize, commits: Vec<Commit>)
     let mut cells = Vec::with_capacity(count);
     let mut effects = Vec::with_capacity(count);
     for commit in commits {
-        commit.cell.set_durable(commit.first_sequence + commit.events.len() as u64);
-        cells.push(commit.cell.clone());
-        effects.push((commit.cell, commit.effects));
+        let mut next = Some(commit);
+        while let Some(commit) = next {
+            commit.cell.set_durable(commit.first_sequence + commit.events.len() as u64);
+            cells.push(commit.cell.clone());
+            effects.push((commit.cell, commit.effects));
+            next = commit.and_then.map(|commit| *commit);
+        }
     }
     core.drainer.push(DrainSlot { slot, bytes: bytes as u64, cells, at_ms: core.now_ms() });
     while !effects.is_empty() {

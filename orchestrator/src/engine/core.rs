@@ -15,7 +15,7 @@ use super::directory::Directory;
 use super::drainer::Drainer;
 use super::effects::Effects;
 use super::error::Error;
-use super::event::{Body, Event};
+use super::event::{Body, Event, Started};
 use super::idle::Idle;
 use super::ids::{LogId, RunId};
 use super::limits::{
@@ -25,7 +25,7 @@ use super::log::Log;
 use super::registry::Registry;
 use super::resources::Resources;
 use super::row::RunState;
-use super::run::{Phase, Run};
+use super::run::{Phase, Run, Turn};
 use super::seams::Seams;
 use super::tables::Tables;
 use super::timers::Timers;
@@ -193,7 +193,45 @@ impl Core {
         let events: Vec<Bytes> =
             events.iter().map(|event| event.encode_length_delimited_to_vec().into()).collect();
         cell.tail.lock().events.extend(events.iter().cloned());
-        self.committer.push(Commit { cell: cell.clone(), first_sequence, events, effects });
+        let and_then = run.next_turn.take().map(|turn| Box::new(self.begin_turn(cell, run, turn)));
+        let cell = cell.clone();
+        self.committer.push(Commit { cell, first_sequence, events, effects, and_then });
+    }
+
+    /// Lets the next turn of a run begin, in the place of the one that has ended and under its lock.
+    fn begin_turn(self: &Arc<Self>, ended: &Arc<RunCell>, run: &Run, turn: Turn) -> Commit {
+        let started = Started {
+            workflow_id: ended.workflow_id.to_string(),
+            workflow_type: ended.workflow_type.to_string(),
+            input: turn.input,
+            // Those who start the run again mean all its turns.
+            fingerprint: ended.fingerprint.clone(),
+            traceparent: run.traceparent.to_string(),
+            carried: Some(turn.carried),
+        };
+        let answer = started.carried.as_ref().and_then(|carried| carried.answer.clone());
+        let cell = Arc::new(RunCell::new(
+            turn.run_id,
+            ended.workflow_id.clone(),
+            ended.workflow_type.clone(),
+            ended.fingerprint.clone(),
+        ));
+        cell.published.lock().answer = answer;
+        let definition = self.registry.get(&ended.workflow_type).map(|definition| &**definition);
+        // Before the cell can be seen: who finds it waits for the lock, and finds the run.
+        let mut guard = cell.run.lock();
+        let (mut next, events) = Run::begin_turn(definition, turn.run_id, started, self.now_ms());
+        self.directory.replace(&cell);
+        let effects = Effects::gather(&mut next, &events);
+        let events: Vec<Bytes> =
+            events.iter().map(|event| event.encode_length_delimited_to_vec().into()).collect();
+        cell.tail.lock().events.extend(events.iter().cloned());
+        if next.is_closed() {
+            next.unload();
+        }
+        *guard = Some(Box::new(next));
+        drop(guard);
+        Commit { cell, first_sequence: 0, events, effects, and_then: None }
     }
 
     /// Waits until a run's events before `sequence` are durable.

@@ -19,6 +19,7 @@ mod message;
 mod saga;
 mod state;
 mod step;
+mod turn;
 mod view;
 mod wait;
 
@@ -130,7 +131,9 @@ impl Cx {
         match json {
             Ok(json) if !state.answered => {
                 state.answered = true;
-                state.emit(Body::Answered(Answered { answer: Bytes::from(json) }));
+                let answer = Bytes::from(json);
+                state.answer = Some(answer.clone());
+                state.emit(Body::Answered(Answered { answer }));
                 true
             }
             Ok(_) => false,

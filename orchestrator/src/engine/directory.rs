@@ -90,6 +90,14 @@ impl Directory {
         Some(held)
     }
 
+    /// Puts the next turn of a run in the place of the one that has ended.
+    pub fn replace(&self, next: &Arc<RunCell>) {
+        let mut shard = self.shard(&next.workflow_id).lock();
+        if shard.cells.insert(next.workflow_id.clone(), next.clone()).is_none() {
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Removes a cell whose run has ended and is in the tables.
     pub fn remove(&self, cell: &Arc<RunCell>) {
         let mut shard = self.shard(&cell.workflow_id).lock();

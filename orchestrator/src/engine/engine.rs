@@ -1,5 +1,6 @@
 //! The engine's handle: what the rest of the node may ask of it.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,12 +23,13 @@ use super::directory::{Directory, Found};
 use super::drainer::{Drainer, drain_all};
 use super::error::Error;
 use super::idle::{Idle, evict_all};
+use super::limits::MAX_TURNS_FOLLOWED;
 use super::log::Log;
 use super::recovery::{load_active, recover};
 use super::registry::Registry;
 use super::resources::Resources;
 use super::retention::expire_all;
-use super::row::RunRow;
+use super::row::{RunRow, RunState};
 use super::seams::Seams;
 use super::tables::Tables;
 use super::timers::{Timers, fire_all};
@@ -108,18 +110,14 @@ impl Engine {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn answer(&self, workflow_id: &str, wait: Duration) -> Result<Answer, Error> {
-        let held = match self.core.hold(workflow_id).await {
-            Ok(held) => held,
-            Err(Error::Closed { .. }) => {
-                let row = self.row(workflow_id).await?;
-                return Ok(answer_of(&row));
-            }
-            Err(error) => return Err(error),
-        };
-        self.wait_in(&held, wait).await
+        match self.core.hold(workflow_id).await {
+            Ok(held) => self.wait_in(held, wait).await,
+            Err(Error::Closed { .. }) => Ok(answer_of(&self.row(workflow_id).await?)),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Waits for the end of a run, for a while.
+    /// Waits for the end of a run, for a while. A turn that continues as new is not the end.
     ///
     /// # Errors
     /// [`Error::NotFound`].
@@ -128,40 +126,81 @@ impl Engine {
         workflow_id: &str,
         wait: Duration,
     ) -> Result<Option<Outcome>, Error> {
-        let held = match self.core.hold(workflow_id).await {
-            Ok(held) => held,
-            Err(Error::Closed { .. }) => {
-                return Ok(Outcome::of_row(&self.row(workflow_id).await?));
-            }
-            Err(error) => return Err(error),
-        };
-        let closed = self.core.wait_for(&held, || held.published.lock().closed.clone());
         tokio::select! {
             biased;
-            outcome = closed => outcome.map(Some),
+            outcome = self.end(workflow_id) => outcome,
             () = self.core.seams.clock.sleep(wait) => Ok(None),
         }
     }
 
-    async fn wait_in(&self, held: &Held, wait: Duration) -> Result<Answer, Error> {
-        let look = || {
-            let published = held.published.lock();
-            let answer = published.answer.clone().map(Answer::Answered);
-            answer.or_else(|| published.closed.clone().map(Answer::Closed))
-        };
+    async fn end(&self, workflow_id: &str) -> Result<Option<Outcome>, Error> {
+        loop {
+            let held = match self.core.hold(workflow_id).await {
+                Ok(held) => held,
+                Err(Error::Closed { .. }) => {
+                    return Ok(Outcome::of_row(&self.row(workflow_id).await?));
+                }
+                Err(error) => return Err(error),
+            };
+            let closed = self.core.wait_for(&held, || held.published.lock().closed.clone()).await?;
+            if closed.state != RunState::Continued {
+                return Ok(Some(closed));
+            }
+        }
+    }
+
+    async fn wait_in(&self, held: Held, wait: Duration) -> Result<Answer, Error> {
         tokio::select! {
             biased;
-            answer = self.core.wait_for(held, look) => answer,
+            answer = self.first_answer(held) => answer,
             () = self.core.seams.clock.sleep(wait) => Ok(Answer::Pending),
         }
     }
 
+    async fn first_answer(&self, mut held: Held) -> Result<Answer, Error> {
+        loop {
+            let look = || {
+                let published = held.published.lock();
+                let answer = published.answer.clone().map(Answer::Answered);
+                answer.or_else(|| published.closed.clone().map(Answer::Closed))
+            };
+            let answer = self.core.wait_for(&held, look).await?;
+            if !matches!(&answer, Answer::Closed(end) if end.state == RunState::Continued) {
+                return Ok(answer);
+            }
+            let workflow_id = held.workflow_id.clone();
+            held = match self.core.hold(&workflow_id).await {
+                Ok(held) => held,
+                Err(Error::Closed { .. }) => return Ok(answer_of(&self.row(&workflow_id).await?)),
+                Err(error) => return Err(error),
+            };
+        }
+    }
+
+    /// Does something with the turn of a run that is open now: one that is just ending may continue as new.
+    async fn in_open_turn<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        for _ in 0..MAX_TURNS_FOLLOWED {
+            match attempt().await {
+                Err(Error::Closed { state: RunState::Continued, .. }) => {}
+                done => return done,
+            }
+        }
+        Err(Error::Overloaded("the run continues as new too quickly"))
+    }
+
     /// The row of a run, wherever it is, as far as it is durable.
     pub(super) async fn row(&self, workflow_id: &str) -> Result<RunRow, Error> {
-        if let Found::Here(held) = self.core.directory.find(workflow_id)
-            && let Some(row) = held.durable_row()?
-        {
-            return Ok(row);
+        if let Found::Here(held) = self.core.directory.find(workflow_id) {
+            if held.durable() == 0 {
+                // The turn before it may be what the tables know.
+                self.core.wait_durable(&held, 1).await?;
+            }
+            if let Some(row) = held.durable_row()? {
+                return Ok(row);
+            }
         }
         let row = self.core.tables.run_by_workflow_id(workflow_id).await?;
         row.ok_or_else(|| Error::NotFound(workflow_id.to_owned()))

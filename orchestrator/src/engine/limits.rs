@@ -18,6 +18,14 @@ pub const MAX_SIGNALS: usize = 10_000;
 pub const MAX_UPDATES: usize = 10_000;
 /// Views that one run publishes.
 pub const MAX_VIEWS: usize = 32;
+/// Observations (results, signals, timers …) after which a run's history counts as long: about twice as many events.
+pub const LONG_HISTORY_OBSERVATIONS: u64 = 5_000;
+/// Observations after which a run is stuck: it should have continued as new long before.
+pub const MAX_OBSERVATIONS: u64 = 500_000;
+/// Ids of signals that one turn of a run hands to the next, the last that came.
+pub const MAX_CARRIED_SIGNAL_IDS: usize = 1_000;
+/// Turns of a run through which one caller is led on.
+pub const MAX_TURNS_FOLLOWED: usize = 1_000;
 /// How often a workflow is polled for one event before it counts as spinning.
 pub const MAX_POLLS_PER_EVENT: usize = 1_000;
 /// Decisions that a workflow may make for one event.

@@ -35,6 +35,11 @@ pub fn apply(
             workflow_type: started.workflow_type.clone(),
             input_fingerprint: started.fingerprint.clone(),
             started_at_ms: event.time_ms,
+            cancel_requested: started
+                .carried
+                .as_ref()
+                .is_some_and(|carried| carried.cancelled.is_some()),
+            answer: started.carried.as_ref().and_then(|carried| carried.answer.clone()),
             ..RunRow::default()
         },
         (None, _) => return Err(illegal("a history begins with Started")),

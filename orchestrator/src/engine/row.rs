@@ -29,6 +29,8 @@ pub enum RunState {
     Terminated = 7,
     /// Open, and nothing new begins until someone resumes it.
     Paused = 8,
+    /// This turn of the run ended, and the next one goes on under the same workflow id.
+    Continued = 9,
 }
 
 impl RunState {
@@ -44,6 +46,7 @@ impl RunState {
             RunState::Cancelled => "cancelled",
             RunState::Terminated => "terminated",
             RunState::Paused => "paused",
+            RunState::Continued => "continued",
         }
     }
 
@@ -51,7 +54,11 @@ impl RunState {
     pub fn is_closed(self) -> bool {
         matches!(
             self,
-            RunState::Completed | RunState::Failed | RunState::Cancelled | RunState::Terminated
+            RunState::Completed
+                | RunState::Failed
+                | RunState::Cancelled
+                | RunState::Terminated
+                | RunState::Continued
         )
     }
 }

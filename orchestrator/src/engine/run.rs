@@ -4,7 +4,7 @@
 //! [`replay`](replay::replay) is the other: it takes a history and holds the workflow against it. Both go through the
 //! same `apply` and `advance`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +16,7 @@ mod apply;
 mod describe;
 mod pause;
 mod replay;
+mod turn;
 mod undo;
 
 use super::call::Call;
@@ -29,6 +30,7 @@ use super::registry::{Definition, Running};
 use super::row::RunState;
 pub use describe::PendingCall;
 pub(crate) use replay::{Replayed, replay};
+pub(crate) use turn::Turn;
 
 /// Where a run stands, in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +69,10 @@ pub(crate) struct Run {
     paused: Option<Vec<Body>>,
     pub next_sequence: u64,
     last_time_ms: i64,
-    signal_ids: BTreeSet<String>,
+    /// Ids of signals, with the order in which they came.
+    signal_ids: BTreeMap<String, u64>,
+    /// The run has ended its turn, and nobody has begun the next one yet.
+    pub next_turn: Option<Turn>,
     /// Updates by id, with their answers.
     pub updates: BTreeMap<String, Option<UpdateOutcome>>,
     pub traceparent: Arc<str>,
@@ -101,7 +106,8 @@ impl Run {
             paused: None,
             next_sequence: 0,
             last_time_ms: i64::MIN,
-            signal_ids: BTreeSet::new(),
+            signal_ids: BTreeMap::new(),
+            next_turn: None,
             updates: BTreeMap::new(),
             traceparent: traceparent.into(),
         }
@@ -170,7 +176,12 @@ impl Run {
     fn advance(&mut self) -> Result<(), Misfit> {
         if self.phase == Phase::Running {
             match self.poll_workflow()? {
-                None => {}
+                None => {
+                    let continue_with = self.shared.state.lock().continue_with.take();
+                    if let Some(input) = continue_with {
+                        self.end_turn(input)?;
+                    }
+                }
                 Some(Ok(result)) => {
                     self.workflow = None;
                     self.close(RunState::Completed, Some(result), None);
@@ -205,6 +216,7 @@ impl Run {
             match polled {
                 Poll::Ready(result) => return Ok(Some(result)),
                 Poll::Pending if self.flag.0.load(Ordering::Relaxed) => {}
+                Poll::Pending if state.continue_with.is_some() => return Ok(None),
                 Poll::Pending if state.is_waiting() => return Ok(None),
                 Poll::Pending => {
                     let message = "the workflow waits, but for nothing that it got from `cx`";
@@ -218,7 +230,7 @@ impl Run {
 
     fn close(&mut self, state: RunState, result: Option<Bytes>, failure: Option<&Failure>) {
         let failure = failure.map(Into::into);
-        let closed = Closed { state: state.into(), result, failure };
+        let closed = Closed { state: state.into(), result, failure, next: None };
         let mut shared = self.shared.state.lock();
         shared.emit(Body::Closed(closed));
         for call in std::mem::take(&mut shared.calls).into_values() {

@@ -16,5 +16,6 @@ mod retention;
 mod saga;
 mod shapes;
 mod transfer;
+mod turns;
 mod unmoved;
 pub mod world;

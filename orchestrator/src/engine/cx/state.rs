@@ -1,5 +1,6 @@
 //! The state behind [`Cx`](super::Cx): commands, what they wait for, and what was decided since the last event.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -49,7 +50,7 @@ pub(crate) struct State {
     pub now_ms: i64,
     pub random_state: u64,
     pub next_command: u64,
-    pub occurrences: HashMap<&'static str, u32>,
+    pub occurrences: HashMap<Cow<'static, str>, u32>,
     /// Decisions since the last event, in order.
     pub decisions: Vec<Body>,
     /// Steps and timers.
@@ -68,6 +69,11 @@ pub(crate) struct State {
     /// What is shown to queries, by name.
     pub views: BTreeMap<&'static str, Bytes>,
     pub answered: bool,
+    pub answer: Option<Bytes>,
+    /// The input of the next turn, once the workflow wants one.
+    pub continue_with: Option<Bytes>,
+    /// How many observations the run has taken in.
+    pub observations: u64,
     pub cancelled: Option<String>,
     /// Versions of changes that this run follows, marked or not.
     pub versions: BTreeMap<String, u32>,
@@ -87,7 +93,7 @@ impl State {
 
     /// Which step or compensation of this name comes now, from 1.
     pub fn take_occurrence(&mut self, name: &'static str) -> u32 {
-        let occurrence = self.occurrences.entry(name).or_insert(0);
+        let occurrence = self.occurrences.entry(Cow::Borrowed(name)).or_insert(0);
         *occurrence += 1;
         *occurrence
     }

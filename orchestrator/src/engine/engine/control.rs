@@ -109,12 +109,16 @@ impl Engine {
     async fn control(
         &self,
         workflow_id: &str,
-        make: impl FnOnce(&RunCell, &mut Run) -> Result<Option<Body>, Error>,
+        make: impl Fn(&RunCell, &mut Run) -> Result<Option<Body>, Error>,
     ) -> Result<(), Error> {
         self.core.check_open()?;
-        let held = self.core.hold(workflow_id).await?;
-        let sequence = self.core.deliver(&held, |run| make(&held, run))?;
-        self.core.wait_durable(&held, sequence).await
+        let make = &make;
+        self.in_open_turn(|| async move {
+            let held = self.core.hold(workflow_id).await?;
+            let sequence = self.core.deliver(&held, |run| make(&held, run))?;
+            self.core.wait_durable(&held, sequence).await
+        })
+        .await
     }
 }
 

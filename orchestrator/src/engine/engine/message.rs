@@ -31,6 +31,16 @@ impl Engine {
         check_ids(name, signal_id)?;
         check_payload(name, &payload)?;
         self.core.admit()?;
+        self.in_open_turn(|| self.signal_turn(workflow_id, name, signal_id, payload.clone())).await
+    }
+
+    async fn signal_turn(
+        &self,
+        workflow_id: &str,
+        name: &str,
+        signal_id: &str,
+        payload: Bytes,
+    ) -> Result<bool, Error> {
         let held = self.core.hold(workflow_id).await?;
         let mut is_new = true;
         let sequence = self.core.deliver(&held, |run| {
@@ -71,6 +81,18 @@ impl Engine {
         check_ids(name, update_id)?;
         check_payload(name, &payload)?;
         self.core.admit()?;
+        self.in_open_turn(|| self.update_turn(workflow_id, name, update_id, payload.clone(), wait))
+            .await
+    }
+
+    async fn update_turn(
+        &self,
+        workflow_id: &str,
+        name: &str,
+        update_id: &str,
+        payload: Bytes,
+        wait: Duration,
+    ) -> Result<Option<Bytes>, Error> {
         let held = self.core.hold(workflow_id).await?;
         let sequence = self.core.deliver(&held, |run| {
             if run.updates.contains_key(update_id) {

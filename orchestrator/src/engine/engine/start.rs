@@ -93,7 +93,7 @@ impl Engine {
         let answer = match held {
             Some(held) => {
                 self.core.wait_durable(&held, 1).await?;
-                self.wait_in(&held, wait).await?
+                self.wait_in(held, wait).await?
             }
             None => self.answer(&workflow_id, wait).await?,
         };
@@ -130,6 +130,7 @@ impl Engine {
                 input: request.input.clone(),
                 fingerprint: fingerprint.clone(),
                 traceparent: request.traceparent.clone(),
+                carried: None,
             };
             let run_id = core.new_run_id();
             let run = Run::prepare(&**definition, run_id, &event).map_err(|error| {

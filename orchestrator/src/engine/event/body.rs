@@ -25,6 +25,54 @@ pub struct Started {
     /// W3C trace context of the start, or empty.
     #[prost(string, tag = "5")]
     pub traceparent: String,
+    /// What the turn before has left, if there was one.
+    #[prost(message, optional, tag = "6")]
+    pub carried: Option<Carried>,
+}
+
+/// What one turn of a run leaves to the next.
+#[derive(Clone, PartialEq, Message)]
+pub struct Carried {
+    /// The turn that continued as this one: sixteen bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub run_id: Bytes,
+    /// How often each step and compensation was scheduled so far, so that effect keys stay distinct.
+    #[prost(message, repeated, tag = "2")]
+    pub occurrences: Vec<Occurrence>,
+    /// Signals that nobody has taken.
+    #[prost(message, repeated, tag = "3")]
+    pub signals: Vec<MessageReceived>,
+    /// The ids of the last signals, by which repetitions are recognised.
+    #[prost(string, repeated, tag = "4")]
+    pub signal_ids: Vec<String>,
+    /// The answer that was given: JSON.
+    #[prost(bytes = "bytes", optional, tag = "5")]
+    pub answer: Option<Bytes>,
+    /// Why the run is to end, if someone has cancelled it.
+    #[prost(string, optional, tag = "6")]
+    pub cancelled: Option<String>,
+}
+
+/// How often a name was used.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Occurrence {
+    /// Of a step or compensation.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// How often.
+    #[prost(uint32, tag = "2")]
+    pub count: u32,
+}
+
+/// With what a run goes on that continues as new.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Continuation {
+    /// The next turn: sixteen bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub run_id: Bytes,
+    /// JSON.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub input: Bytes,
 }
 
 /// See [`Body::StepCompleted`].
@@ -338,6 +386,9 @@ pub struct Closed {
     /// Why, if it did not.
     #[prost(message, optional, tag = "3")]
     pub failure: Option<FailureRecord>,
+    /// With what it goes on, if it continued as new.
+    #[prost(message, optional, tag = "4")]
+    pub next: Option<Continuation>,
 }
 
 /// See [`Body::Terminated`].

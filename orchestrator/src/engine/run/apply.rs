@@ -25,7 +25,8 @@ impl Run {
             }
             Body::TimerFired(timer) => state.resolve(timer.command, Ok(bytes::Bytes::new())),
             Body::SignalReceived(signal) => {
-                self.signal_ids.insert(signal.id.clone());
+                let arrival = self.signal_ids.len() as u64;
+                self.signal_ids.entry(signal.id.clone()).or_insert(arrival);
                 let inbox = state.signals.entry(signal.name.clone()).or_default();
                 inbox.push_back((signal.id.clone(), signal.payload.clone()));
                 state.wake_waiters();
@@ -97,7 +98,10 @@ impl Run {
                 }
             }
             Body::UpdateAccepted(update) => drop(self.updates.insert(update.id.clone(), None)),
-            Body::SignalReceived(signal) => drop(self.signal_ids.insert(signal.id.clone())),
+            Body::SignalReceived(signal) => {
+                let arrival = self.signal_ids.len() as u64;
+                self.signal_ids.entry(signal.id.clone()).or_insert(arrival);
+            }
             Body::Terminated(_) => {
                 for call in std::mem::take(&mut state.calls).into_values() {
                     call.token.cancel();

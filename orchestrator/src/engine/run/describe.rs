@@ -59,7 +59,7 @@ impl Run {
 
     /// Whether a signal of this id was taken before.
     pub fn knows_signal(&self, id: &str) -> bool {
-        self.signal_ids.contains(id)
+        self.signal_ids.contains_key(id)
     }
 
     /// How many signals were taken.

@@ -2,8 +2,9 @@
 //! order, as if they had come at that time: so no step begins with its time over.
 
 use super::Run;
-use crate::engine::error::Misfit;
+use crate::engine::error::{Misfit, StuckCode};
 use crate::engine::event::Body;
+use crate::engine::limits::MAX_OBSERVATIONS;
 
 impl Run {
     /// Takes an observation, and returns what the workflow decides because of it. Live and in replay.
@@ -32,6 +33,16 @@ impl Run {
 
     fn go_on(&mut self, body: &Body, time_ms: i64) -> Result<Vec<Body>, Misfit> {
         self.apply(body, time_ms);
+        {
+            let mut state = self.shared.state.lock();
+            state.observations += 1;
+            if state.observations > MAX_OBSERVATIONS {
+                let message = format!(
+                    "the run has taken in {MAX_OBSERVATIONS} observations and does not continue as new"
+                );
+                return Err(Misfit::new(StuckCode::BoundExceeded, message));
+            }
+        }
         self.advance()?;
         Ok(std::mem::take(&mut self.shared.state.lock().decisions))
     }

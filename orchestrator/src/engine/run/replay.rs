@@ -79,6 +79,10 @@ pub(crate) fn replay(
     };
     let traceparent = started.map_or("", |started| started.traceparent.as_str());
     let run = Run::empty(run_id, workflow_id, traceparent);
+    let mut run = run;
+    if let Some(started) = started {
+        run.carry(started);
+    }
     run.shared.state.lock().replaying = true;
     let mut replay = Replay { run, decided: VecDeque::new(), deferred: None };
     let result = match started {
@@ -246,6 +250,7 @@ fn fits(recorded: &Body, decided: &Body) -> bool {
         (Body::Closed(recorded), Body::Closed(decided)) => {
             recorded.state == decided.state
                 && recorded.result == decided.result
+                && recorded.next == decided.next
                 && code(&recorded.failure) == code(&decided.failure)
         }
         _ => recorded == decided,

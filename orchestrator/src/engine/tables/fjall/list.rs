@@ -10,7 +10,7 @@ use crate::engine::tables::{Error, ListFilter};
 /// Bound on the workflow types that a list without a type looks through. A build registers some dozens.
 const TYPE_LIMIT: usize = 10_000;
 
-const STATES: [RunState; 9] = [
+const STATES: [RunState; 10] = [
     RunState::Running,
     RunState::Compensating,
     RunState::Parked,
@@ -20,6 +20,7 @@ const STATES: [RunState; 9] = [
     RunState::Cancelled,
     RunState::Terminated,
     RunState::Paused,
+    RunState::Continued,
 ];
 
 /// One page.
