@@ -178,8 +178,8 @@ fn bytes_are_bounded() {
         input: vec![b' '; size].into(),
         ..StartWorkflowRequest::default()
     };
-    assert_eq!(broken(&start(1 << 20)), [] as [&str; 0]);
-    assert_eq!(complaint(&start((1 << 20) + 1)), "input must have at most 1048576 bytes");
+    assert_eq!(broken(&start(1 << 19)), [] as [&str; 0]);
+    assert_eq!(complaint(&start((1 << 19) + 1)), "input must have at most 524288 bytes");
 }
 
 #[test]
