@@ -9,8 +9,9 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use souk_proto::workflow::v1::workflow_service_client::WorkflowServiceClient;
 use souk_proto::workflow::v1::{
-    CancelWorkflowRequest, RetryStepRequest, SignalWorkflowRequest, SkipStepRequest,
-    TerminateWorkflowRequest, WorkflowFailure, WorkflowState,
+    CancelWorkflowRequest, PauseWorkflowRequest, QueryWorkflowRequest, ResumeWorkflowRequest,
+    RetryStepRequest, SignalWorkflowRequest, SkipStepRequest, TerminateWorkflowRequest,
+    WorkflowFailure, WorkflowState,
 };
 use uuid::Uuid;
 
@@ -26,6 +27,12 @@ pub enum Command {
     Show(show::Show),
     /// Sends a signal.
     Signal(Signal),
+    /// Asks a run for one of the views that it shows of itself.
+    Query(Query),
+    /// Has a run begin nothing new until it is resumed.
+    Pause(Run),
+    /// Lets a paused run go on.
+    Resume(Run),
     /// Asks a run to end and to undo what it did.
     Cancel(Reasoned),
     /// Ends a run at once. Refused while undo is open, unless that is given up.
@@ -63,6 +70,15 @@ pub struct Terminate {
     abandon_undo: bool,
 }
 
+/// What to ask.
+#[derive(Args)]
+pub struct Query {
+    /// The workflow id.
+    workflow_id: String,
+    /// The view's name.
+    name: String,
+}
+
 /// What to send.
 #[derive(Args)]
 pub struct Signal {
@@ -86,6 +102,12 @@ pub async fn run(config: &Config, command: Command) -> Result<()> {
     match command {
         Command::List(list) => list::print(&mut client, list).await,
         Command::Show(show) => show::print(&mut client, show).await,
+        Command::Query(Query { workflow_id, name }) => {
+            let request = QueryWorkflowRequest { workflow_id, query: name, ..Default::default() };
+            let view = client.query_workflow(request).await?.into_inner().result;
+            println!("{}", String::from_utf8_lossy(&view));
+            Ok(())
+        }
         command => {
             act(&mut client, command).await?;
             println!("done");
@@ -126,7 +148,13 @@ async fn act(client: &mut Client, command: Command) -> Result<()> {
             let request = SkipStepRequest { request_id, workflow_id, reason, ..Default::default() };
             client.skip_step(request).await?;
         }
-        Command::List(_) | Command::Show(_) => {}
+        Command::Pause(Run { workflow_id }) => {
+            client.pause_workflow(PauseWorkflowRequest { request_id, workflow_id }).await?;
+        }
+        Command::Resume(Run { workflow_id }) => {
+            client.resume_workflow(ResumeWorkflowRequest { request_id, workflow_id }).await?;
+        }
+        Command::List(_) | Command::Show(_) | Command::Query(_) => {}
     }
     Ok(())
 }
