@@ -32,8 +32,9 @@ impl CallContext {
     }
 
     /// Runs `work` in this context.
-    pub async fn scope<F: Future>(self, work: F) -> F::Output {
-        CURRENT.scope(self, work).await
+    // Not an async fn, here and below: its future would hold `work` twice, once as its argument.
+    pub fn scope<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
+        CURRENT.scope(self, work)
     }
 
     /// Runs `work`, which does not wait, in this context.
@@ -44,12 +45,12 @@ impl CallContext {
 
 /// Runs `work` with a deadline `limit` from now, or the running call's own, if that is sooner: calls made by `work`
 /// carry it. It does not stop `work` itself.
-pub async fn with_deadline<F: Future>(limit: Duration, work: F) -> F::Output {
+pub fn with_deadline<F: Future>(limit: Duration, work: F) -> impl Future<Output = F::Output> {
     let outer = CallContext::current();
     let own = Instant::now() + limit;
     let deadline = outer.and_then(|context| context.deadline).map_or(own, |theirs| theirs.min(own));
     let trace = outer.map_or_else(TraceContext::new_root, |context| context.trace);
-    CallContext { trace, deadline: Some(deadline) }.scope(work).await
+    CallContext { trace, deadline: Some(deadline) }.scope(work)
 }
 
 /// What is left of the running call's deadline: nothing when it has passed, `None` when there is none.

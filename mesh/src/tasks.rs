@@ -51,6 +51,8 @@ impl Tasks {
         F: Future<Output = ()> + Send + 'static,
     {
         let inner = Arc::clone(&self.inner);
+        // Boxed: everything around it moves it, and work that asks other services is kilobytes large.
+        let work = Box::pin(work);
         *inner.running.lock().entry(name).or_default() += 1;
         self.inner.tracker.spawn(async move {
             let outcome = AssertUnwindSafe(work).catch_unwind().await;

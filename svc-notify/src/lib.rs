@@ -30,7 +30,14 @@ pub const NAME: &str = "notify";
 /// The queue on the bus.
 const QUEUE: &str = "notify";
 /// What may cause a mail.
-const TOPICS: &[&str] = &["order.*", "payment.refunded", "user.registered"];
+const TOPICS: &[&str] = &[
+    "order.updated",
+    "order.shipped",
+    "order.delivered",
+    "order.cancelled",
+    "payment.refunded",
+    "user.registered",
+];
 
 /// Opens store and mailbox, sends what an earlier process left unsent, begins to consume events, and
 /// returns the service.

@@ -69,7 +69,8 @@ impl Placer {
                 let trace =
                     CallContext::current().map_or_else(TraceContext::new_root, |call| call.trace);
                 let deadline = Some(tokio::time::Instant::now() + PLACING_LIMIT);
-                let flight = async move { placer.fly(pilot, user_id, key, request, trace).await };
+                // Boxed, because everything around it moves it, and it is kilobytes large.
+                let flight = Box::pin(placer.fly(pilot, user_id, key, request, trace));
                 let flight = CallContext { trace, deadline }.scope(flight).in_current_span();
                 tokio::spawn(flight);
                 passenger

@@ -87,10 +87,10 @@ impl Payments {
     ) -> Result<T, Error> {
         let (sender, answer) = oneshot::channel();
         let context = CallContext::current();
-        let work = async move {
+        let work = Box::pin(async move {
             // Nobody listening is no reason to stop.
             let _ = sender.send(work.await);
-        };
+        });
         let task = async move {
             match context {
                 Some(context) => context.scope(work).await,

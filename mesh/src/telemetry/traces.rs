@@ -112,13 +112,18 @@ pub fn current_traceparent() -> Option<String> {
 
 /// Runs background work (a consumer's handler, a workflow's step) as a span `name` of the trace that it belongs to;
 /// with none, or a malformed one, it begins its own. The work has no deadline but those that it sets itself.
-pub async fn in_trace<F: Future>(name: &str, traceparent: Option<&str>, work: F) -> F::Output {
+pub fn in_trace<F: Future>(
+    name: &str,
+    traceparent: Option<&str>,
+    work: F,
+) -> impl Future<Output = F::Output> + use<F> {
     let parent = traceparent.and_then(|text| text.parse().ok());
-    if !exporting() {
-        let trace = parent.map_or_else(TraceContext::new_root, TraceContext::child);
-        return CallContext { trace, deadline: None }.scope(work).await;
-    }
-    let span = tracing::debug_span!(target: "souk::work", parent: None, "work", otel.name = name);
-    let trace = continue_in(&span, parent);
-    CallContext { trace, deadline: None }.scope(work).instrument(span).await
+    let (trace, span) = if exporting() {
+        let span =
+            tracing::debug_span!(target: "souk::work", parent: None, "work", otel.name = name);
+        (continue_in(&span, parent), span)
+    } else {
+        (parent.map_or_else(TraceContext::new_root, TraceContext::child), Span::none())
+    };
+    CallContext { trace, deadline: None }.scope(work).instrument(span)
 }
