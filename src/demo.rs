@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use souk_mesh::client::Bearer;
 use souk_proto::cart::v1::cart_service_client::CartServiceClient;
 use souk_proto::cart::v1::{AddItemRequest, Cart};
 use souk_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
@@ -16,11 +17,8 @@ use souk_proto::order::v1::{
 };
 use souk_proto::user::v1::user_service_client::UserServiceClient;
 use souk_proto::user::v1::{PostalAddress, RegisterRequest};
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
 use uuid::Uuid;
 
 /// How long one order may take until nothing more happens without a person.
@@ -28,18 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How long the edge may take to answer a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Shows its token with every call.
-#[derive(Clone)]
-struct Credentials(MetadataValue<Ascii>);
-
-impl Interceptor for Credentials {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert("authorization", self.0.clone());
-        Ok(request)
-    }
-}
-
-type Signed = InterceptedService<Channel, Credentials>;
+type Signed = InterceptedService<Channel, Bearer>;
 
 /// A registered customer with her clients.
 struct Customer {
@@ -90,10 +77,8 @@ impl Customer {
             .context("registering")?
             .into_inner();
         println!("registered {email}");
-        let token = format!("Bearer {}", registered.access_token)
-            .parse()
-            .context("the token is not a header value")?;
-        let signed = InterceptedService::new(channel, Credentials(token));
+        let bearer = Bearer::new(&registered.access_token)?;
+        let signed = InterceptedService::new(channel, bearer);
         Ok(Self {
             email,
             catalog: CatalogServiceClient::new(signed.clone()),

@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
+use souk_mesh::client::Bearer;
 use souk_mesh::clock::{Clock as _, SystemClock};
 use souk_mesh::identity::{Keys, Role};
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
 
 use crate::config::Config;
 
@@ -61,26 +59,14 @@ fn token(data: &Path, role: Role, ttl: Duration) -> Result<String> {
     Ok(keys.signer.sign(SUBJECT, role, ttl, SystemClock.now_ms())?)
 }
 
-/// Shows a token with every call.
-#[derive(Clone)]
-pub struct Credentials(MetadataValue<Ascii>);
-
-impl Interceptor for Credentials {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert("authorization", self.0.clone());
-        Ok(request)
-    }
-}
-
 /// The way to the services of a running shop, with an operator's token.
-pub type Operator = InterceptedService<Channel, Credentials>;
+pub type Operator = InterceptedService<Channel, Bearer>;
 
 /// Connects to the internal port of the shop that `config` describes.
 pub async fn connect(config: &Config) -> Result<Operator> {
-    let token = token(&config.data, Role::Staff, COMMAND_TTL)?;
-    let credentials = Credentials(format!("Bearer {token}").parse()?);
+    let bearer = Bearer::new(&token(&config.data, Role::Staff, COMMAND_TTL)?)?;
     let url = config.listen.internal_url();
     let endpoint = Endpoint::from_shared(url.clone())?.connect_timeout(CONNECT_TIMEOUT);
     let channel = endpoint.connect().await.with_context(|| format!("no shop answers at {url}"))?;
-    Ok(InterceptedService::new(channel, credentials))
+    Ok(InterceptedService::new(channel, bearer))
 }
