@@ -1,6 +1,6 @@
 //! The durable-execution engine and the workflows that it drives.
 //!
-//! [`engine`] knows nothing of commerce; [`workflows`] are the shop's, one file each; the rest is how the two are
+//! [`engine`] knows nothing of commerce; [`workflows`] are the shop's, one file each; [`system`] has the engine's own; the rest is how the two are
 //! reached: by gRPC ([`service`], [`wire`]) and by the shop's events ([`signals`]).
 
 #![deny(clippy::iter_over_hash_type)] // the order of a hash map differs from run to run
@@ -11,6 +11,7 @@ mod error;
 mod history;
 mod service;
 mod signals;
+pub mod system;
 mod wire;
 pub mod workflows;
 
@@ -39,7 +40,7 @@ pub const NAME: &str = "workflow";
 pub async fn start(platform: &Platform, config: Config) -> Result<Routes, Error> {
     let platform = platform.for_service(NAME);
     let store = Arc::new(Store::open(&platform.data_folder(NAME)?)?);
-    let engine = Engine::open(
+    let engine = system::open(
         config.options(),
         Arc::new(FjallLog::new(Arc::clone(&store))),
         Arc::new(FjallTables::new(store)),

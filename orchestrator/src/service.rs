@@ -28,6 +28,7 @@ use crate::engine::tables::ListFilter;
 use crate::engine::{Answer, Engine, StartRequest};
 use crate::error::{refusal, refusal_of};
 use crate::history::{self, Walk};
+use crate::system;
 use crate::wire;
 
 /// Runs on a page when the caller names no size, and at most.
@@ -78,6 +79,7 @@ impl WorkflowService for Service {
         request: Request<StartWorkflowRequest>,
     ) -> Result<Response<StartWorkflowResponse>, Status> {
         let request = request.into_inner();
+        check_not_reserved(&request)?;
         let wait_ms = request.wait_for_answer.as_ref().map_or(0, time::duration_ms);
         let workflow_id = request.workflow_id.clone();
         let start = StartRequest {
@@ -249,6 +251,23 @@ impl WorkflowService for Service {
         self.engine.skip_step(&workflow_id, &reason).await.map_err(refusal)?;
         Ok(Response::new(SkipStepResponse {}))
     }
+}
+
+/// The engine's own workflows are started by calls of their own.
+fn check_not_reserved(request: &StartWorkflowRequest) -> Result<(), Status> {
+    let reserved =
+        [("workflow_type", &request.workflow_type), ("workflow_id", &request.workflow_id)];
+    for (field, name) in reserved {
+        if system::is_reserved(name) {
+            let message =
+                format!("names that begin with {:?} are the engine's own", system::PREFIX);
+            return Err(invalid_argument(
+                "INVALID_FIELDS",
+                vec![FieldViolation::new(field, message)],
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The reason with the name of who gives it, for the record.

@@ -9,6 +9,7 @@ mod forms;
 mod log_contract;
 mod log_damage;
 mod service;
+mod system;
 mod tables_contract;
 mod tables_damage;
 mod tables_model;

@@ -1,8 +1,8 @@
 //! The engine's handle: what the rest of the node may ask of it.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -41,6 +41,19 @@ pub use view::{Description, HistoryEvent, ListPage};
 #[derive(Clone)]
 pub struct Engine {
     core: Arc<Core>,
+}
+
+/// An engine that may be gone: for what the engine itself keeps.
+#[derive(Clone)]
+pub struct WeakEngine {
+    core: Weak<Core>,
+}
+
+impl WeakEngine {
+    /// The engine, if it is still there.
+    pub fn upgrade(&self) -> Option<Engine> {
+        Some(Engine { core: self.core.upgrade()? })
+    }
 }
 
 /// What those who wait for a run's answer get.
@@ -103,6 +116,11 @@ impl Engine {
         spawner.spawn("engine-watch", Box::pin(unmoved::watch(core.clone())));
         spawner.spawn("engine-load", Box::pin(load_active(core.clone())));
         Ok(Engine { core })
+    }
+
+    /// A hold of the engine that does not keep it.
+    pub fn downgrade(&self) -> WeakEngine {
+        WeakEngine { core: Arc::downgrade(&self.core) }
     }
 
     /// Waits for the answer of a run, for a while.

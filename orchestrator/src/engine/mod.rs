@@ -56,7 +56,7 @@ mod timers;
 pub use self::cell::Outcome;
 pub use self::core::Options;
 pub use self::cx::{Cx, Saga};
-pub use self::engine::{Answer, Engine, StartRequest, Started};
+pub use self::engine::{Answer, Engine, StartRequest, Started, WeakEngine};
 pub use self::error::Error;
 pub use self::failure::Failure;
 pub use self::registry::Registry;

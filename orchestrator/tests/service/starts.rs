@@ -101,12 +101,16 @@ async fn bad_starts_name_the_field_and_leave_nothing() {
     let unfit = StartWorkflowRequest { input: r#"{"order_id":7}"#.into(), ..good.clone() };
     let large = StartWorkflowRequest { input: vec![b' '; 600_000].into(), ..good.clone() };
     let nameless = StartWorkflowRequest { workflow_id: String::new(), ..good.clone() };
+    let own = StartWorkflowRequest { workflow_type: "souk.batch".into(), ..good.clone() };
+    let posing = StartWorkflowRequest { workflow_id: "souk.batch/1".into(), ..good.clone() };
     let patient = StartWorkflowRequest { wait_for_answer: Some(duration(31_000)), ..good };
     for (request, field) in [
         (unknown, "workflow_type"),
         (unfit, "input"),
         (large, "input"),
         (nameless, "workflow_id"),
+        (own, "workflow_type"),
+        (posing, "workflow_id"),
         (patient, "wait_for_answer"),
     ] {
         let refused = start(&world, request).await.unwrap_err();

@@ -17,6 +17,7 @@ use souk_orchestrator::engine::tables::sim::SimTables;
 use souk_orchestrator::engine::{
     Engine, Error, Options, Outcome, Registry, Resources, StartRequest,
 };
+use souk_orchestrator::system;
 use souk_orchestrator::workflows::place_order::{Cart, Line, PlaceOrder, TYPE, workflow_id};
 use souk_orchestrator::workflows::{self, Participants};
 use souk_proto::workflow::v1::workflow_service_client::WorkflowServiceClient;
@@ -250,5 +251,5 @@ async fn open(
     let log = Arc::new(SimLog::new(disk));
     let tables = Arc::new(SimTables::new(disk));
     let options = Options { ..quick() };
-    Engine::open(options, log, tables, seams, registry, resources).await
+    system::open(options, log, tables, seams, registry, resources).await
 }

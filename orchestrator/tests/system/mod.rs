@@ -1,0 +1,3 @@
+//! The engine's own workflows.
+
+mod runs;
