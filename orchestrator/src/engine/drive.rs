@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 
+use super::attempt::Attempt;
 use super::call::Call;
 use super::cell::RunCell;
 use super::core::Core;
@@ -75,7 +76,12 @@ async fn one_attempt(
     context: StepContext,
 ) -> Result<Bytes, StepError> {
     let beat = context.heartbeat.clone();
-    let work = AssertUnwindSafe(call.callable.clone().attempt(context)).catch_unwind();
+    let callable = call.callable.clone();
+    let work = match &core.seams.attempts {
+        None => callable.attempt(context),
+        Some(attempts) => attempts.make(Attempt { name: call.name, context, callable }),
+    };
+    let work = AssertUnwindSafe(work).catch_unwind();
     tokio::select! {
         biased;
         result = work => result.unwrap_or_else(|_| {

@@ -17,9 +17,10 @@
 //! | `retention` | and out of them again |
 //! | `recovery` | start = recover |
 //! | [`recorded`] | histories as text, and the check of a build against them |
-//! | [`log`], [`tables`], [`seams`] | what the engine stands on |
+//! | [`log`], [`tables`], [`seams`], [`attempt`] | what the engine stands on |
 //! | [`limits`], [`error`] | every bound, every refusal |
 
+pub mod attempt;
 mod call;
 mod cell;
 mod committer;

@@ -66,7 +66,7 @@ where
 }
 
 /// All workflows of an engine.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Registry {
     workflows: BTreeMap<&'static str, Arc<dyn Definition>>,
 }

@@ -2,11 +2,12 @@
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
+use std::sync::Arc;
 
-/// One value of each type.
-#[derive(Default)]
+/// One value of each type. Clones share the values.
+#[derive(Clone, Default)]
 pub struct Resources {
-    values: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    values: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }
 
 impl Resources {
@@ -18,7 +19,7 @@ impl Resources {
     /// Adds a value; one of the same type is replaced.
     #[must_use]
     pub fn with<T: Send + Sync + 'static>(mut self, value: T) -> Resources {
-        self.values.insert(TypeId::of::<T>(), Box::new(value));
+        self.values.insert(TypeId::of::<T>(), Arc::new(value));
         self
     }
 

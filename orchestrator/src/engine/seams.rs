@@ -11,6 +11,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use rand::{RngCore, SeedableRng, rngs::StdRng};
 
+use super::attempt::Attempts;
+
 /// Wall time, and waiting for it.
 pub trait Clock: Send + Sync + 'static {
     /// Now, in unix milliseconds. It may jump backwards; the engine's event times do not.
@@ -42,6 +44,8 @@ pub struct Seams {
     pub random: Arc<dyn Random>,
     /// Spawning.
     pub spawner: Arc<dyn Spawner>,
+    /// What stands around every attempt of steps and undos: nothing, but in tests.
+    pub attempts: Option<Arc<dyn Attempts>>,
 }
 
 impl Seams {
@@ -51,6 +55,7 @@ impl Seams {
             clock: Arc::new(SystemClock),
             random: Arc::new(SeededRandom::from_os()),
             spawner: Arc::new(TokioSpawner { runtime: tokio::runtime::Handle::current() }),
+            attempts: None,
         }
     }
 }

@@ -161,6 +161,7 @@ pub async fn open(
         clock: clock.clone(),
         random: Arc::new(SeededRandom::new(seed)),
         spawner: process.clone(),
+        attempts: None,
     };
     let log = Arc::new(SimLog::new(disk));
     let tables = Arc::new(SimTables::new(disk));

@@ -40,7 +40,7 @@ async fn open(process: &Arc<Process>) -> Engine {
     let clock = Arc::new(TokioClock::starting_at(START_MS));
     let disk = Disk::new(1, clock.clone());
     let random = Arc::new(SeededRandom::new(1));
-    let seams = Seams { clock, random, spawner: process.clone() };
+    let seams = Seams { clock, random, spawner: process.clone(), attempts: None };
     let (log, tables) = (Arc::new(SimLog::new(&disk)), Arc::new(SimTables::new(&disk)));
     let registry = Registry::new().workflow("mirror", mirror);
     system::open(quick(), log, tables, seams, registry, Resources::new()).await.unwrap()

@@ -245,6 +245,7 @@ async fn open(
         clock: clock.clone(),
         random: Arc::new(SeededRandom::new(seed)),
         spawner: process.clone(),
+        attempts: None,
     };
     let participants = Participants::find(&directory.for_service("workflow"));
     let resources = Resources::new().with(participants);

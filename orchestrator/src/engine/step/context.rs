@@ -86,6 +86,11 @@ impl StepContext {
         &self.cancellation
     }
 
+    /// The same, with signs of life that the engine does not hear.
+    pub(crate) fn unheard(&self) -> StepContext {
+        StepContext { heartbeat: Arc::new(self.heartbeat.unheard()), ..self.clone() }
+    }
+
     /// A resource that the engine was opened with.
     ///
     /// # Errors

@@ -29,6 +29,11 @@ impl Heartbeat {
         Heartbeat { clock, beat: Mutex::new(beat) }
     }
 
+    /// One that knows what this one knows; what it is told does not come here.
+    pub fn unheard(&self) -> Heartbeat {
+        Heartbeat::new(self.clock.clone(), self.progress())
+    }
+
     /// An attempt has begun, or tells something.
     pub fn beat(&self, progress: Option<Bytes>) {
         let mut beat = self.beat.lock();
