@@ -67,6 +67,8 @@ enum Command {
 enum Bench {
     /// Orders through the edge: throughput, waits, and whether everything adds up behind them.
     Orders(souk_bench::orders::Options),
+    /// The durable engine alone: orders of five trivial steps, beside the raw limit of the disk.
+    Engine(souk_bench::engine::Options),
 }
 
 impl Cli {
@@ -84,6 +86,9 @@ impl Cli {
             Command::Doctor => doctor::run(config).await,
             Command::Bench(Bench::Orders(options)) => {
                 souk_bench::orders::run(options, &config()?.data).await
+            }
+            Command::Bench(Bench::Engine(options)) => {
+                souk_bench::engine::run(options, &config()?.data).await
             }
             Command::Token(request) => operator::print_token(&config()?, request),
             Command::SandboxProvider(flags) => provider::run(flags).await,

@@ -3,6 +3,7 @@
 //! A figure counts only if money and stock add up behind it, so every benchmark ends with [`invariants`], which the
 //! crash tests of the whole shop call too.
 
+pub mod engine;
 pub mod invariants;
 pub mod orders;
 

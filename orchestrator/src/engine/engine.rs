@@ -229,6 +229,15 @@ impl Engine {
         self.core.fenced.cancelled().await;
     }
 
+    /// How far the tables are behind the log: bytes of slots, and the age of the oldest of them in milliseconds.
+    #[must_use]
+    pub fn undrained(&self) -> (u64, u64) {
+        let drainer = &self.core.drainer;
+        let age_ms =
+            drainer.oldest_ms().map_or(0, |at_ms| self.core.now_ms().saturating_sub(at_ms));
+        (drainer.lag_bytes(), u64::try_from(age_ms).unwrap_or(0))
+    }
+
     /// Ends the engine: what is acknowledged is in the tables then, steps under way are begun again at the next start.
     ///
     /// # Errors

@@ -1,0 +1,4 @@
+//! The scenarios, one file each. Each gives a [`Report`](super::report::Report).
+
+pub mod growth;
+pub mod orders;
