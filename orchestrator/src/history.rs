@@ -30,13 +30,13 @@ struct Scheduled {
     failed_attempts: u32,
     retry_at_ms: Option<i64>,
     last_failure: Option<WorkflowFailure>,
-    is_open: bool,
 }
 
 /// What the walk has seen so far.
 #[derive(Default)]
 pub struct Walk {
     workflow_id: String,
+    /// Those without an outcome: a walk over a long history keeps no more than is open.
     scheduled: BTreeMap<u64, Scheduled>,
     /// Undo on record, by the command that put it there.
     open_undo: BTreeMap<u64, OpenUndo>,
@@ -292,7 +292,6 @@ impl Walk {
             failed_attempts: 0,
             retry_at_ms: None,
             last_failure: None,
-            is_open: true,
         };
         self.scheduled.insert(command, scheduled);
         self.name(command, wire);
@@ -336,7 +335,6 @@ impl Walk {
     fn reopen(&mut self, command: u64, now_ms: i64, wire: &mut WireEvent) {
         self.name(command, wire);
         if let Some(scheduled) = self.scheduled.get_mut(&command) {
-            scheduled.is_open = true;
             scheduled.scheduled_at_ms = now_ms;
             scheduled.retry_at_ms = None;
         }
@@ -363,15 +361,13 @@ impl Walk {
     /// Nothing goes on in a run that has ended.
     fn end(&mut self) {
         self.open_timers.clear();
-        self.scheduled.values_mut().for_each(|scheduled| scheduled.is_open = false);
+        self.scheduled.clear();
     }
 
     fn close(&mut self, command: u64, attempt: u32, wire: &mut WireEvent) {
         self.name(command, wire);
         wire.attempt = attempt as i32;
-        if let Some(scheduled) = self.scheduled.get_mut(&command) {
-            scheduled.is_open = false;
-        }
+        self.scheduled.remove(&command);
     }
 
     fn name(&self, command: u64, wire: &mut WireEvent) {
@@ -385,7 +381,7 @@ impl Walk {
 
     /// Steps and undos without an outcome.
     pub fn pending_steps(&self) -> Vec<PendingStep> {
-        let open = self.scheduled.values().filter(|scheduled| scheduled.is_open);
+        let open = self.scheduled.values();
         open.map(|scheduled| PendingStep {
             step: scheduled.name.clone(),
             occurrence: scheduled.occurrence as i32,

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 mod control;
+mod footprint;
 mod message;
 mod query;
 mod start;
@@ -33,6 +34,7 @@ use super::row::{RunRow, RunState};
 use super::seams::Seams;
 use super::tables::Tables;
 use super::timers::{Timers, fire_all};
+pub use footprint::Footprint;
 pub use start::{StartRequest, Started};
 pub use unmoved::Unmoved;
 pub use view::{Description, HistoryEvent, ListPage};

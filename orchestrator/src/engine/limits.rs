@@ -20,8 +20,9 @@ pub const MAX_UPDATES: usize = 10_000;
 pub const MAX_VIEWS: usize = 32;
 /// Observations (results, signals, timers …) after which a run's history counts as long: about twice as many events.
 pub const LONG_HISTORY_OBSERVATIONS: u64 = 5_000;
-/// Observations after which a run is stuck: it should have continued as new long before.
-pub const MAX_OBSERVATIONS: u64 = 500_000;
+/// Observations after each of which the log warns of a run that does not continue as new: it only takes longer and
+/// longer to come back from disk.
+pub const WARN_OBSERVATIONS: u64 = 500_000;
 /// Ids of signals that one turn of a run hands to the next, the last that came.
 pub const MAX_CARRIED_SIGNAL_IDS: usize = 1_000;
 /// Turns of a run through which one caller is led on.
@@ -61,6 +62,8 @@ pub const TRIM_EVERY_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Bytes that one read of the log or of a history returns, about.
 pub const READ_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of a history that one read of a replay takes into memory, about: as they are stored, at least one chunk.
+pub const REPLAY_READ_BYTES: usize = 512 * 1024;
 /// Rows that one page of a scan or a list returns.
 pub const MAX_PAGE_ROWS: usize = 1_000;
 /// Runs that are loaded side by side after a restart.

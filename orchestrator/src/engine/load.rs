@@ -8,11 +8,10 @@ use super::directory::Found;
 use super::drainer::unpack;
 use super::effects::Effects;
 use super::error::Error;
-use super::event::Event;
 use super::ids::RunId;
-use super::limits::READ_BYTES;
+use super::limits::REPLAY_READ_BYTES;
 use super::row::RunRow;
-use super::run::{Replayed, replay};
+use super::run::{Replay, Replayed};
 
 /// Looks of one caller for a run that keeps leaving while it is looked for.
 const MAX_LOOKS: usize = 100;
@@ -55,14 +54,13 @@ impl Core {
         let row = cell.tail.lock().row.clone();
         let row =
             row.ok_or_else(|| damaged(cell.run_id, "a cell without a run and without a row"))?;
-        let history = self.read_all(cell.run_id, row.next_sequence).await?;
-        self.fill(cell, &row, &history);
+        let replayed =
+            self.replay(cell.run_id, cell.workflow_id.clone(), row.next_sequence).await?;
+        self.fill(cell, &row, replayed);
         Ok(())
     }
 
-    fn fill(self: &Arc<Self>, cell: &Arc<RunCell>, row: &RunRow, history: &[Event]) {
-        let workflow_id = cell.workflow_id.clone();
-        let replayed = replay(&self.registry, cell.run_id, workflow_id, history, self.now_ms());
+    fn fill(self: &Arc<Self>, cell: &Arc<RunCell>, row: &RunRow, replayed: Replayed) {
         let Replayed { mut run, events } = replayed;
         let answered = run.updates.iter().filter_map(|(id, outcome)| {
             outcome.as_ref().map(|outcome| (id.clone(), outcome.clone()))
@@ -86,26 +84,33 @@ impl Core {
         self.idle.note(cell);
     }
 
-    pub async fn read_all(&self, run_id: RunId, count: u64) -> Result<Vec<Event>, Error> {
-        let mut events = Vec::new();
-        while (events.len() as u64) < count {
-            let from = events.len() as u64;
-            let chunks = self.tables.history(run_id, from, READ_BYTES).await?;
+    /// Replays the history that the tables have of a run, a part at a time: however long it is, no more than a part of
+    /// it is in memory.
+    pub async fn replay(
+        &self,
+        run_id: RunId,
+        workflow_id: Arc<str>,
+        count: u64,
+    ) -> Result<Replayed, Error> {
+        let mut replay = Replay::new(&self.registry, run_id, workflow_id);
+        while replay.fed() < count {
+            let from = replay.fed();
+            let chunks = self.tables.history(run_id, from, REPLAY_READ_BYTES).await?;
             if chunks.is_empty() {
-                return Err(damaged(
-                    run_id,
-                    &format!("its events end at {from} instead of {count}"),
-                ));
+                let what = format!("its events end at {from} instead of {count}");
+                return Err(damaged(run_id, &what));
             }
             for chunk in chunks {
-                if chunk.first_sequence != events.len() as u64 {
-                    return Err(damaged(run_id, &format!("event {} is missing", events.len())));
+                if chunk.first_sequence != replay.fed() {
+                    return Err(damaged(run_id, &format!("event {} is missing", replay.fed())));
                 }
                 for bytes in unpack(run_id, &chunk)? {
-                    events.push(decode(&bytes)?);
+                    replay.feed(decode(&bytes)?);
                 }
             }
+            // Others get their turn while a long history is replayed.
+            tokio::task::yield_now().await;
         }
-        Ok(events)
+        Ok(replay.finish(self.now_ms()))
     }
 }

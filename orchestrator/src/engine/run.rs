@@ -29,7 +29,7 @@ use super::limits::MAX_POLLS_PER_EVENT;
 use super::registry::{Definition, Running};
 use super::row::RunState;
 pub use describe::PendingCall;
-pub(crate) use replay::{Replayed, replay};
+pub(crate) use replay::{Replay, Replayed, replay};
 pub(crate) use turn::Turn;
 
 /// Where a run stands, in memory.

@@ -8,6 +8,7 @@ mod embedded;
 mod errors;
 mod golden;
 mod heartbeat;
+mod lengths;
 mod messages;
 mod pause;
 mod queries;

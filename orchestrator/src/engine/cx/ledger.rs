@@ -1,21 +1,13 @@
-//! The undo ledger of a run: what was put on record, in order, and what became of it.
+//! The undo ledger of a run: what is to be undone if it fails, in order.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::engine::call::UndoRunner;
 
-/// What became of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EntryState {
-    /// To be run if the run fails.
-    Open,
-    /// Run, discharged or skipped.
-    Settled,
-}
-
-/// An undo that is on record.
+/// An undo that is on record and open: to be run if the run fails.
 pub(crate) struct Entry {
     /// The command of the step that it undoes, or of its own recording where it is owed without a step.
     pub command: u64,
@@ -28,44 +20,42 @@ pub(crate) struct Entry {
     pub effect_key: Arc<str>,
     /// The effect key of the step that it undoes, if there is one.
     pub undone_key: Option<Arc<str>>,
-    pub state: EntryState,
 }
 
-/// All undo of a run.
+/// The open undo of a run. What was run, discharged or skipped leaves nothing behind.
 #[derive(Default)]
 pub(crate) struct Ledger {
-    entries: Vec<Entry>,
+    /// By command, which is the order in which they were recorded.
+    entries: BTreeMap<u64, Entry>,
 }
 
 impl Ledger {
     pub fn record(&mut self, entry: Entry) {
-        self.entries.push(entry);
+        self.entries.insert(entry.command, entry);
     }
 
-    /// Whether a compensation of this name is on record and open.
+    /// Whether a compensation of this name is open.
     pub fn has_open(&self, name: &str) -> bool {
-        self.entries.iter().any(|entry| entry.name == name && entry.state == EntryState::Open)
+        self.entries.values().any(|entry| entry.name == name)
     }
 
     /// Whether the step of this command has an undo that is open.
     pub fn is_open(&self, command: u64) -> bool {
-        self.entries.iter().any(|entry| entry.command == command && entry.state == EntryState::Open)
+        self.entries.contains_key(&command)
     }
 
-    /// The entry that is to be undone next: the last that is open.
+    /// The entry that is to be undone next: the last.
     pub fn last_open(&self) -> Option<&Entry> {
-        self.entries.iter().rev().find(|entry| entry.state == EntryState::Open)
+        self.entries.last_key_value().map(|(_, entry)| entry)
     }
 
     /// The entry of this command will not be run again.
     pub fn settle(&mut self, command: u64) {
-        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.command == command) {
-            entry.state = EntryState::Settled;
-        }
+        self.entries.remove(&command);
     }
 
     /// How many entries are open.
     pub fn open_count(&self) -> u64 {
-        self.entries.iter().filter(|entry| entry.state == EntryState::Open).count() as u64
+        self.entries.len() as u64
     }
 }

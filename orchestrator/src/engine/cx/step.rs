@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::state::{State, Wait};
 use super::wait::{drop_command, poll_command};
-use super::{Cx, Entry, EntryState, from_json};
+use super::{Cx, Entry, from_json};
 use crate::engine::call::{Call, Callable, StepCall};
 use crate::engine::error::StuckCode;
 use crate::engine::event::{Body, StepScheduled, Undo};
@@ -128,7 +128,6 @@ pub(super) fn record_undo(
                 occurrence,
                 effect_key: effect_key(workflow_id, name, occurrence),
                 undone_key: undone_key.cloned(),
-                state: EntryState::Open,
             });
             Some(Undo { name: name.to_owned(), input })
         }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::Engine;
 use crate::engine::error::Error;
-use crate::engine::run::{Phase, Run, replay};
+use crate::engine::run::{Phase, Run};
 
 impl Engine {
     /// The view that a run has published under a name, as JSON: as far as the run has come, and only once all that it
@@ -31,9 +31,7 @@ impl Engine {
     async fn query_closed(&self, workflow_id: &str, name: &str) -> Result<Bytes, Error> {
         let core = &self.core;
         let row = self.row(workflow_id).await?;
-        let history = core.read_all(row.id(), row.next_sequence).await?;
-        let replayed =
-            replay(&core.registry, row.id(), workflow_id.into(), &history, core.now_ms());
+        let replayed = core.replay(row.id(), workflow_id.into(), row.next_sequence).await?;
         look(&replayed.run, name)
     }
 }

@@ -1,9 +1,12 @@
 //! What may be asked of, and said to, a run in memory.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use super::{Phase, Run};
-use crate::engine::cx::{Acceptor, Wait};
+use crate::engine::cx::{Acceptor, Inbox, Wait};
+use crate::engine::engine::Footprint;
 use crate::engine::event::{Body, Event, UpdateAnswered};
 use crate::engine::row::FailureRecord;
 
@@ -87,6 +90,23 @@ impl Run {
     /// Undo entries that are open.
     pub fn open_undo(&self) -> u64 {
         self.shared.state.lock().ledger.open_count()
+    }
+
+    /// What the run holds in memory.
+    pub fn footprint(&self) -> Footprint {
+        let state = self.shared.state.lock();
+        let unread = |inboxes: &BTreeMap<String, Inbox>| inboxes.values().map(Inbox::len).sum();
+        let signals: usize = unread(&state.signals);
+        let updates: usize = unread(&state.updates);
+        let versions = state.versions.len() + state.marks.len() + state.marked.len();
+        Footprint {
+            commands: state.calls.len() + state.waits.len() + state.waiters.len(),
+            open_undo: state.ledger.open_count() as usize,
+            unread: signals + updates,
+            message_ids: self.signal_ids.len() + self.updates.len(),
+            names: state.occurrences.len() + versions + state.views.len(),
+            undrained_events: 0,
+        }
     }
 
     /// Whether the run has ended.

@@ -2,9 +2,9 @@
 //! order, as if they had come at that time: so no step begins with its time over.
 
 use super::Run;
-use crate::engine::error::{Misfit, StuckCode};
+use crate::engine::error::Misfit;
 use crate::engine::event::Body;
-use crate::engine::limits::MAX_OBSERVATIONS;
+use crate::engine::limits::WARN_OBSERVATIONS;
 
 impl Run {
     /// Takes an observation, and returns what the workflow decides because of it. Live and in replay.
@@ -36,11 +36,9 @@ impl Run {
         {
             let mut state = self.shared.state.lock();
             state.observations += 1;
-            if state.observations > MAX_OBSERVATIONS {
-                let message = format!(
-                    "the run has taken in {MAX_OBSERVATIONS} observations and does not continue as new"
-                );
-                return Err(Misfit::new(StuckCode::BoundExceeded, message));
+            if state.observations.is_multiple_of(WARN_OBSERVATIONS) && !state.replaying {
+                tracing::warn!(workflow_id = %self.shared.workflow_id, observations = state.observations,
+                    "a run's history grows and grows; rounds or continue_as_new would keep it short");
             }
         }
         self.advance()?;

@@ -56,16 +56,27 @@ fn kind(body: &Body) -> Kind {
     }
 }
 
-/// A replay under way.
-struct Replay {
+/// A replay under way. Events are fed in order, and none is kept: a history of any length takes no more memory than the
+/// run that it makes.
+pub(crate) struct Replay<'a> {
+    registry: &'a Registry,
     run: Run,
+    /// The newest observation or note with the decisions behind it, until another one shows that these are all: the
+    /// versions marked among them must be known before the code is asked.
+    commit: Vec<Event>,
+    /// How many events were taken from such commits.
+    taken: u64,
+    last_time_ms: i64,
     /// What the code has decided and the history has not shown yet.
     decided: VecDeque<Body>,
     /// Observations since the run became stuck: they wait for the build that fits.
     deferred: Option<Vec<Body>>,
+    /// The mark under which the history leaves the run stuck.
+    was_stuck: Option<Stuck>,
+    misfit: Option<Misfit>,
 }
 
-/// Replays a history. A workflow that does not fit is not an error: the run is [`Phase::Stuck`] then.
+/// Replays a history that is in memory.
 pub(crate) fn replay(
     registry: &Registry,
     run_id: RunId,
@@ -73,26 +84,11 @@ pub(crate) fn replay(
     history: &[Event],
     now_ms: i64,
 ) -> Replayed {
-    let started = match history.first().and_then(|event| event.body.as_ref()) {
-        Some(Body::Started(started)) => Some(started),
-        _ => None,
-    };
-    let traceparent = started.map_or("", |started| started.traceparent.as_str());
-    let run = Run::empty(run_id, workflow_id, traceparent);
-    let mut run = run;
-    if let Some(started) = started {
-        run.carry(started);
+    let mut replay = Replay::new(registry, run_id, workflow_id);
+    for event in history {
+        replay.feed(event.clone());
     }
-    run.shared.state.lock().replaying = true;
-    let mut replay = Replay { run, decided: VecDeque::new(), deferred: None };
-    let result = match started {
-        Some(started) => begin(&mut replay.run, registry, &started.workflow_type, &started.input),
-        None => {
-            Err(Misfit::new(StuckCode::Nondeterminism, "the history does not begin with Started"))
-        }
-    };
-    let result = result.and_then(|()| replay.feed(history));
-    replay.finish(result, history, now_ms)
+    replay.finish(now_ms)
 }
 
 fn begin(
@@ -110,16 +106,66 @@ fn begin(
     })
 }
 
-impl Replay {
-    fn feed(&mut self, history: &[Event]) -> Result<(), Misfit> {
-        let bodies = history.iter().map(|event| event.body.as_ref());
-        for body in bodies {
-            if let Some(Body::VersionMarked(mark)) = body {
+impl<'a> Replay<'a> {
+    pub fn new(registry: &'a Registry, run_id: RunId, workflow_id: Arc<str>) -> Replay<'a> {
+        Replay {
+            registry,
+            run: Run::empty(run_id, workflow_id, ""),
+            commit: Vec::new(),
+            taken: 0,
+            last_time_ms: i64::MIN,
+            decided: VecDeque::new(),
+            deferred: None,
+            was_stuck: None,
+            misfit: None,
+        }
+    }
+
+    /// How many events were fed.
+    pub fn fed(&self) -> u64 {
+        self.taken + self.commit.len() as u64
+    }
+
+    /// Takes the next event of the history. A workflow that does not fit is not an error: the run is
+    /// [`Phase::Stuck`] in the end.
+    pub fn feed(&mut self, event: Event) {
+        let is_decision =
+            event.body.as_ref().is_some_and(|body| matches!(kind(body), Kind::Decision));
+        if !is_decision {
+            self.take_commit();
+        }
+        self.commit.push(event);
+    }
+
+    fn take_commit(&mut self) {
+        let commit = std::mem::take(&mut self.commit);
+        for event in &commit {
+            self.last_time_ms = event.time_ms;
+            match &event.body {
+                Some(Body::Stuck(stuck)) => self.was_stuck = Some(stuck.clone()),
+                Some(Body::Resumed(_)) => self.was_stuck = None,
+                _ => {}
+            }
+        }
+        if self.misfit.is_none() {
+            self.misfit = self.replay_commit(&commit).err();
+        }
+        self.taken += commit.len() as u64;
+    }
+
+    fn replay_commit(&mut self, commit: &[Event]) -> Result<(), Misfit> {
+        if self.taken == 0
+            && let Some(first) = commit.first()
+        {
+            self.begin(first)?;
+        }
+        for body in commit.iter().filter_map(|event| event.body.as_ref()) {
+            if let Body::VersionMarked(mark) = body {
                 let mut state = self.run.shared.state.lock();
                 state.marks.insert(mark.change.clone(), mark.version);
             }
         }
-        for (sequence, event) in history.iter().enumerate() {
+        for (sequence, event) in (self.taken..).zip(commit) {
             let body = event.body.as_ref().ok_or_else(|| {
                 let message =
                     format!("event {sequence} is of a kind that this build does not know");
@@ -127,16 +173,22 @@ impl Replay {
             })?;
             self.event(sequence, body, event.time_ms)?;
         }
-        match self.decided.front() {
-            Some(decided) if self.deferred.is_none() => Err(Misfit::new(
-                StuckCode::Nondeterminism,
-                format!("the code decides {decided:?} where the history ends"),
-            )),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
-    fn event(&mut self, sequence: usize, body: &Body, time_ms: i64) -> Result<(), Misfit> {
+    fn begin(&mut self, first: &Event) -> Result<(), Misfit> {
+        let Some(Body::Started(started)) = &first.body else {
+            let message = "the history does not begin with Started";
+            return Err(Misfit::new(StuckCode::Nondeterminism, message));
+        };
+        let (run_id, workflow_id) = (self.run.shared.run_id, self.run.shared.workflow_id.clone());
+        self.run = Run::empty(run_id, workflow_id, &started.traceparent);
+        self.run.carry(started);
+        self.run.shared.state.lock().replaying = true;
+        begin(&mut self.run, self.registry, &started.workflow_type, &started.input)
+    }
+
+    fn event(&mut self, sequence: u64, body: &Body, time_ms: i64) -> Result<(), Misfit> {
         match (kind(body), &mut self.deferred) {
             (Kind::Note, _) => match body {
                 Body::Stuck(_) => self.deferred = Some(Vec::new()),
@@ -173,7 +225,7 @@ impl Replay {
         Ok(())
     }
 
-    fn decision(&mut self, sequence: usize, recorded: &Body) -> Result<(), Misfit> {
+    fn decision(&mut self, sequence: u64, recorded: &Body) -> Result<(), Misfit> {
         let misfit = |decided: Option<&Body>| {
             let decided = decided.map_or_else(|| "nothing".to_owned(), |body| format!("{body:?}"));
             let message =
@@ -194,16 +246,31 @@ impl Replay {
         Ok(())
     }
 
-    fn finish(mut self, result: Result<(), Misfit>, history: &[Event], now_ms: i64) -> Replayed {
-        self.run.next_sequence = history.len() as u64;
-        self.run.last_time_ms = history.last().map_or(i64::MIN, |event| event.time_ms);
-        let was_stuck = stuck_in(history);
-        let time_ms = now_ms.max(self.run.last_time_ms);
-        let result = result.and_then(|()| {
-            self.run.shared.state.lock().replaying = false;
-            self.observe_deferred(time_ms)
-        });
-        let bodies = match (result, was_stuck) {
+    /// The history is at its end.
+    fn check_end(&mut self, time_ms: i64) -> Result<(), Misfit> {
+        if let Some(misfit) = self.misfit.take() {
+            return Err(misfit);
+        }
+        if self.taken == 0 {
+            return Err(Misfit::new(StuckCode::Nondeterminism, "the history is empty"));
+        }
+        if let Some(decided) = self.decided.front()
+            && self.deferred.is_none()
+        {
+            let message = format!("the code decides {decided:?} where the history ends");
+            return Err(Misfit::new(StuckCode::Nondeterminism, message));
+        }
+        self.run.shared.state.lock().replaying = false;
+        self.observe_deferred(time_ms)
+    }
+
+    /// The run as the history leaves it.
+    pub fn finish(mut self, now_ms: i64) -> Replayed {
+        self.take_commit();
+        self.run.next_sequence = self.taken;
+        self.run.last_time_ms = self.last_time_ms;
+        let time_ms = now_ms.max(self.last_time_ms);
+        let bodies = match (self.check_end(time_ms), self.was_stuck) {
             (Ok(()), None) => Vec::new(),
             (Ok(()), Some(_)) => {
                 tracing::info!(workflow_id = %self.run.shared.workflow_id, "a stuck run fits again");
@@ -227,15 +294,6 @@ impl Replay {
         let events = self.run.record(bodies, time_ms);
         Replayed { run: self.run, events }
     }
-}
-
-/// The mark under which the history leaves the run stuck.
-fn stuck_in(history: &[Event]) -> Option<&Stuck> {
-    history.iter().rev().find_map(|event| match &event.body {
-        Some(Body::Stuck(stuck)) => Some(Some(stuck)),
-        Some(Body::Resumed(_)) => Some(None),
-        _ => None,
-    })?
 }
 
 /// Whether a decision is the recorded one. A failure is known by its code: its wording may be improved while runs are open.
