@@ -61,7 +61,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "tests",
         why: "every crate, and the whole shop as real processes: kills, grpcurl, the browser",
-        tools: &[Tool::Grpcurl, Tool::Chromium, Tool::Playwright],
+        tools: &[Tool::Grpcurl, Tool::Chromium, Tool::Playwright, Tool::Backends],
         without_tools: Without::Part,
         commands: &[&["cargo", "test", "--workspace", "--locked"]],
     },

@@ -17,6 +17,8 @@ pub enum Tool {
     Chromium,
     /// What drives the browser, from npm.
     Playwright,
+    /// Redis, RabbitMQ and Cassandra, from Debian and Maven Central.
+    Backends,
 }
 
 const BUF: &str = "@bufbuild/buf@1.75.0";
@@ -45,7 +47,7 @@ pub fn under_ci() -> bool {
 
 /// Installs every tool.
 pub fn install_all() -> Result<()> {
-    for tool in [Tool::Buf, Tool::Grpcurl, Tool::Chromium, Tool::Playwright] {
+    for tool in [Tool::Buf, Tool::Grpcurl, Tool::Chromium, Tool::Playwright, Tool::Backends] {
         ensure(tool)?;
         println!("{tool:?}: ready");
     }
@@ -60,6 +62,9 @@ pub fn ensure(tool: Tool) -> Result<()> {
         Tool::Playwright => npm(PLAYWRIGHT, "playwright-core/package.json"),
         Tool::Grpcurl => go(GRPCURL, "grpcurl"),
         Tool::Chromium => apt("chromium", "/usr/bin/chromium"),
+        Tool::Backends => run(Command::new("cargo")
+            .args(["run", "--quiet", "--locked", "--package", "souk-backends", "--", "install"])
+            .current_dir(root())),
     }
 }
 

@@ -1,0 +1,54 @@
+//! `cargo run -p souk-backends -- up`: the real parts for a shop on this machine, until Ctrl-C.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use souk_backends::{Cassandra, Part, RabbitMq, Redis, ensure};
+
+/// The real stores and the real broker on this machine, without containers.
+#[derive(Parser)]
+#[command(name = "souk-backends", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Starts Redis, RabbitMQ and Cassandra, prints where they are, and ends them when the standard input ends.
+    Up {
+        /// Where they keep their data [default: a temporary folder, removed afterwards].
+        #[arg(long, value_name = "FOLDER")]
+        data: Option<PathBuf>,
+        /// Nodes of Cassandra, on 127.0.0.1, 127.0.0.2 …
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+        cassandra_nodes: u8,
+    },
+    /// Installs what is missing.
+    Install,
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Up { data, cassandra_nodes } => up(data, cassandra_nodes),
+        Command::Install => {
+            [Part::Redis, Part::RabbitMq, Part::Cassandra].into_iter().try_for_each(ensure)
+        }
+    }
+}
+
+fn up(data: Option<PathBuf>, cassandra_nodes: u8) -> Result<()> {
+    let temporary = tempfile::tempdir()?;
+    let folder = data.unwrap_or_else(|| temporary.path().to_owned());
+    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let redis = Redis::start(&folder.join("redis"))?;
+    println!("redis     {}", redis.url());
+    let rabbitmq = RabbitMq::start(&folder.join("rabbitmq"))?;
+    println!("rabbitmq  {}", rabbitmq.url());
+    let cassandra = Cassandra::start(&folder.join("cassandra"), cassandra_nodes)?;
+    println!("cassandra {}", cassandra.contact_points().join(","));
+    println!("ready; they end with Ctrl-C or with the standard input");
+    std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
+    Ok(())
+}
