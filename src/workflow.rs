@@ -7,11 +7,12 @@ mod timeline;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
+use souk_proto::time;
 use souk_proto::workflow::v1::workflow_service_client::WorkflowServiceClient;
 use souk_proto::workflow::v1::{
     CancelWorkflowRequest, PauseWorkflowRequest, QueryWorkflowRequest, ResumeWorkflowRequest,
-    RetryStepRequest, SignalWorkflowRequest, SkipStepRequest, TerminateWorkflowRequest,
-    WorkflowFailure, WorkflowState,
+    RetryStepRequest, SearchAttribute, SearchAttributeKind, SignalWorkflowRequest, SkipStepRequest,
+    TerminateWorkflowRequest, WorkflowFailure, WorkflowState,
 };
 use uuid::Uuid;
 
@@ -162,6 +163,19 @@ async fn act(client: &mut Client, command: Command) -> Result<()> {
 /// A failure in a line.
 fn why(failure: &WorkflowFailure) -> String {
     format!("{}: {}", failure.reason, failure.message)
+}
+
+/// A search attribute as a filter names it.
+fn attribute(attribute: &SearchAttribute) -> String {
+    let value = match attribute.kind() {
+        SearchAttributeKind::Text | SearchAttributeKind::Unspecified => attribute.text.clone(),
+        SearchAttributeKind::Integer => attribute.integer.to_string(),
+        SearchAttributeKind::Flag => attribute.flag.to_string(),
+        SearchAttributeKind::Time => {
+            attribute.time.as_ref().map_or_else(String::new, |at| moment(time::unix_ms(at)))
+        }
+    };
+    format!("{}={value}", attribute.name)
 }
 
 /// A state as people write it.

@@ -51,6 +51,7 @@ fn refused(error: engine::Error, payload: &'static str) -> Status {
     match error {
         E::UnknownType(_) => field("workflow_type", message),
         E::InvalidInput { .. } => field(payload, message),
+        E::InvalidAttribute(_) => field("attributes", message),
         E::TooLarge { .. } => {
             invalid_argument("TOO_LARGE", vec![FieldViolation::new(payload, message)])
         }

@@ -226,6 +226,12 @@ impl Walk {
                 wire.payload = e.version.to_string().into();
                 wire.set_kind(Kind::ValueRecorded);
             }
+            Body::AttributesSet(e) => {
+                let names: Vec<&str> = e.changes.iter().map(|set| set.name.as_str()).collect();
+                wire.name = names.join(", ");
+                wire.payload = wire::attributes_json(&e.changes);
+                wire.set_kind(Kind::AttributesSet);
+            }
             Body::CancelRequested(e) => {
                 wire.failure = Some(told("CANCELLED", &e.reason));
                 wire.set_kind(Kind::CancelRequested);

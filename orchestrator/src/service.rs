@@ -87,6 +87,7 @@ impl WorkflowService for Service {
             workflow_type: request.workflow_type,
             input: request.input,
             traceparent: telemetry::current_traceparent().unwrap_or_default(),
+            attributes: wire::attributes(request.attributes),
         };
         let wait = Duration::from_millis(wait_ms.unsigned_abs());
         let (started, answer) =

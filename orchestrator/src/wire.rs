@@ -1,8 +1,13 @@
 //! Rows of runs as messages of the contract.
 
-use souk_proto::time::timestamp;
-use souk_proto::workflow::v1::{WorkflowDetail, WorkflowFailure, WorkflowState, WorkflowSummary};
+use bytes::Bytes;
+use souk_proto::time::{self, timestamp};
+use souk_proto::workflow::v1::{
+    SearchAttribute, SearchAttributeKind, WorkflowDetail, WorkflowFailure, WorkflowState,
+    WorkflowSummary,
+};
 
+use crate::engine::attribute::{Attribute, Attributes, Value};
 use crate::engine::row::{RunRow, RunState};
 use crate::history::{Walk, failure};
 
@@ -49,6 +54,7 @@ pub fn summary(row: &RunRow) -> WorkflowSummary {
         close_time: (row.closed_at_ms > 0).then(|| timestamp(row.closed_at_ms)),
         history_length: row.next_sequence as i64,
         failure: parked_cause(row).or_else(|| failure(row.failure.as_ref(), false)),
+        attributes: row.attributes.iter().map(attribute).collect(),
     }
 }
 
@@ -64,6 +70,59 @@ pub fn detail(row: &RunRow, walk: &Walk) -> WorkflowDetail {
         answer: row.answer.clone().unwrap_or_default(),
         result: row.result.clone().unwrap_or_default(),
     }
+}
+
+/// A search attribute as callers see it.
+fn attribute(attribute: &Attribute) -> SearchAttribute {
+    let mut wire = SearchAttribute { name: attribute.name.clone(), ..SearchAttribute::default() };
+    match &attribute.value {
+        Some(Value::Text(text)) => {
+            wire.set_kind(SearchAttributeKind::Text);
+            wire.text.clone_from(text);
+        }
+        Some(Value::Integer(integer)) => {
+            wire.set_kind(SearchAttributeKind::Integer);
+            wire.integer = *integer;
+        }
+        Some(Value::Flag(flag)) => {
+            wire.set_kind(SearchAttributeKind::Flag);
+            wire.flag = *flag;
+        }
+        Some(Value::TimeMs(ms)) => {
+            wire.set_kind(SearchAttributeKind::Time);
+            wire.time = Some(timestamp(*ms));
+        }
+        None => {}
+    }
+    wire
+}
+
+/// The search attributes that a caller gives; of two with one name the last.
+pub fn attributes(given: Vec<SearchAttribute>) -> Attributes {
+    let value = |given: &SearchAttribute| match given.kind() {
+        SearchAttributeKind::Integer => Value::Integer(given.integer),
+        SearchAttributeKind::Flag => Value::Flag(given.flag),
+        SearchAttributeKind::Time => Value::TimeMs(given.time.as_ref().map_or(0, time::unix_ms)),
+        // The contract refuses attributes without a type.
+        SearchAttributeKind::Text | SearchAttributeKind::Unspecified => {
+            Value::Text(given.text.clone())
+        }
+    };
+    given.into_iter().map(|given| (given.name.clone(), value(&given))).collect()
+}
+
+/// A change of attributes as JSON: name → value, null where it is taken away.
+pub fn attributes_json(changes: &[Attribute]) -> Bytes {
+    let value = |value: &Value| match value {
+        Value::Text(text) => serde_json::Value::from(text.as_str()),
+        Value::Integer(integer) => serde_json::Value::from(*integer),
+        Value::Flag(flag) => serde_json::Value::from(*flag),
+        Value::TimeMs(ms) => serde_json::Value::from(timestamp(*ms).to_string()),
+    };
+    let changed =
+        |change: &Attribute| (change.name.clone(), change.value.as_ref().map(value).into());
+    let object: serde_json::Map<String, serde_json::Value> = changes.iter().map(changed).collect();
+    serde_json::Value::from(object).to_string().into()
 }
 
 fn parked_cause(row: &RunRow) -> Option<WorkflowFailure> {

@@ -10,7 +10,7 @@ use souk_proto::workflow::v1::{
 
 use super::output::{Output, print_json};
 use super::timeline::Timeline;
-use super::{Client, moment, state_name, why};
+use super::{Client, attribute, moment, state_name, why};
 
 /// Which run, and how to show it.
 #[derive(Args)]
@@ -67,6 +67,10 @@ fn print_detail(run: &WorkflowDetail) {
     println!("{}  {}  {}", summary.workflow_id, summary.workflow_type, state_name(summary.state()));
     let started = summary.start_time.as_ref().map_or(0, time::unix_ms);
     println!("run {}, started {}", summary.run_id, moment(started));
+    let attributes: Vec<String> = summary.attributes.iter().map(attribute).collect();
+    if !attributes.is_empty() {
+        println!("found by {}", attributes.join(", "));
+    }
     for step in &run.pending_steps {
         let last = step.last_failure.as_ref();
         let last = last.map_or_else(String::new, |failure| format!(", last: {}", why(failure)));

@@ -56,6 +56,7 @@ impl Starter {
             workflow_type: WORKFLOW_TYPE.to_owned(),
             input: input.into(),
             wait_for_answer,
+            ..StartWorkflowRequest::default()
         };
         let limit = START_LIMIT + Duration::from_millis(wait_ms);
         let mut workflows = self.workflows.clone();

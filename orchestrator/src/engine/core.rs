@@ -208,6 +208,7 @@ impl Core {
             fingerprint: ended.fingerprint.clone(),
             traceparent: run.traceparent.to_string(),
             carried: Some(turn.carried),
+            attributes: Vec::new(),
         };
         let answer = started.carried.as_ref().and_then(|carried| carried.answer.clone());
         let cell = Arc::new(RunCell::new(

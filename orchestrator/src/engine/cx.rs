@@ -14,6 +14,7 @@ use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
+mod attribute;
 mod ledger;
 mod message;
 mod saga;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::attribute;
 use super::failure::Failure;
 use super::row::RunState;
 use super::{log, tables};
@@ -20,6 +21,9 @@ pub enum Error {
         /// Why it does not fit.
         problem: String,
     },
+    /// A search attribute cannot be.
+    #[error(transparent)]
+    InvalidAttribute(#[from] attribute::Invalid),
     /// The workflow id is taken by a run of another type or with another input.
     #[error("workflow id {workflow_id:?} belongs to a run with another type or input")]
     Conflict {

@@ -21,7 +21,7 @@ pub struct Event {
     /// What happened.
     #[prost(
         oneof = "Body",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 40"
     )]
     pub body: Option<Body>,
 }
@@ -116,6 +116,9 @@ pub enum Body {
     /// Observation: the run was ended by force.
     #[prost(message, tag = "31")]
     Terminated(Terminated),
+    /// Decision: the run is found by these values.
+    #[prost(message, tag = "40")]
+    AttributesSet(AttributesSet),
 }
 
 impl Body {
@@ -151,6 +154,7 @@ impl Body {
             Body::UndoScheduled(_) => "UndoScheduled",
             Body::Closed(_) => "Closed",
             Body::Terminated(_) => "Terminated",
+            Body::AttributesSet(_) => "AttributesSet",
         }
     }
 }

@@ -18,6 +18,12 @@ pub const MAX_SIGNALS: usize = 10_000;
 pub const MAX_UPDATES: usize = 10_000;
 /// Views that one run publishes.
 pub const MAX_VIEWS: usize = 32;
+/// Search attributes of one run.
+pub const MAX_ATTRIBUTES: usize = 32;
+/// The name of a search attribute, in bytes.
+pub const MAX_ATTRIBUTE_NAME_BYTES: usize = 64;
+/// The text of a search attribute, in bytes.
+pub const MAX_ATTRIBUTE_TEXT_BYTES: usize = 256;
 /// Observations (results, signals, timers …) after which a run's history counts as long: about twice as many events.
 pub const LONG_HISTORY_OBSERVATIONS: u64 = 5_000;
 /// Observations after each of which the log warns of a run that does not continue as new: it only takes longer and

@@ -10,6 +10,7 @@
 //! | [`cx`], [`step`], [`failure`], [`registry`], [`resources`] | what workflows are written with |
 //! | `run` | one run in memory: live and in replay |
 //! | `cell`, `directory`, `load`, `idle` | which runs are in memory, and how they come and go |
+//! | [`attribute`] | by what runs are found |
 //! | [`event`], `slot` | what is recorded, and its bytes |
 //! | `core`, `committer` | group commit: nothing leaves before it is durable |
 //! | `effects`, `call`, `drive`, `timers` | what a durable event lets out |
@@ -21,6 +22,7 @@
 //! | [`limits`], [`error`] | every bound, every refusal |
 
 pub mod attempt;
+pub mod attribute;
 mod call;
 mod cell;
 mod committer;

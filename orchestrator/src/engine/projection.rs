@@ -1,6 +1,7 @@
 //! From events to rows: what the tables say of a run, derived from its history and nothing else.
 
-use super::event::{Body, Event};
+use super::attribute::{self, Attribute, Attributes};
+use super::event::{Body, Event, Started};
 use super::ids::RunId;
 use super::row::{OpenTimer, RunRow, RunState};
 use bytes::Bytes;
@@ -40,6 +41,7 @@ pub fn apply(
                 .as_ref()
                 .is_some_and(|carried| carried.cancelled.is_some()),
             answer: started.carried.as_ref().and_then(|carried| carried.answer.clone()),
+            attributes: attributes_of(started),
             ..RunRow::default()
         },
         (None, _) => return Err(illegal("a history begins with Started")),
@@ -128,6 +130,7 @@ fn change(row: &mut RunRow, body: &Body) {
             row.failure.clone_from(&closed.failure);
             end(row);
         }
+        Body::AttributesSet(set) => set_attributes(row, &set.changes),
         Body::Terminated(_) => {
             row.set_state(RunState::Terminated);
             end(row);
@@ -142,6 +145,21 @@ fn move_to(row: &mut RunRow, state: RunState) {
     } else {
         row.set_state(state);
     }
+}
+
+fn attributes_of(started: &Started) -> Vec<Attribute> {
+    let carried = started.carried.iter().flat_map(|carried| &carried.attributes);
+    let mut attributes = Attributes::new();
+    let all: Vec<Attribute> = started.attributes.iter().chain(carried).cloned().collect();
+    attribute::change(&mut attributes, &all);
+    attribute::recorded(&attributes)
+}
+
+fn set_attributes(row: &mut RunRow, changes: &[Attribute]) {
+    let mut attributes = Attributes::new();
+    attribute::change(&mut attributes, &row.attributes);
+    attribute::change(&mut attributes, changes);
+    row.attributes = attribute::recorded(&attributes);
 }
 
 fn close_step(row: &mut RunRow, command: u64) {

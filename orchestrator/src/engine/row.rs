@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 
+use super::attribute::Attribute;
 use super::ids::{LogId, RunId, Slot};
 
 /// Where a run stands.
@@ -157,6 +158,9 @@ pub struct RunRow {
     /// Where a paused run goes on.
     #[prost(enumeration = "RunState", tag = "22")]
     pub state_before_pause: i32,
+    /// What the run is found by, in the order of the names.
+    #[prost(message, repeated, tag = "28")]
+    pub attributes: Vec<Attribute>,
 }
 
 impl RunRow {

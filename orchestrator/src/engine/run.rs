@@ -120,6 +120,7 @@ impl Run {
         started: &Started,
     ) -> Result<Run, serde_json::Error> {
         let mut run = Run::empty(run_id, started.workflow_id.as_str().into(), &started.traceparent);
+        run.carry(started);
         run.begin(definition, &started.input)?;
         Ok(run)
     }

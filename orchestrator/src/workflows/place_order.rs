@@ -5,6 +5,7 @@
 
 mod challenge;
 mod contract;
+mod found_by;
 mod order;
 mod payment;
 mod policy;
@@ -15,6 +16,7 @@ use futures::{FutureExt, select_biased};
 use challenge::wait_for_customer;
 pub use contract::{Answer, Cart, Line, PlaceOrder, Placed};
 use contract::{Cancelled, Delivered, Shipped};
+use found_by::FoundBy;
 use order::{CancelOrder, ClearCart, RecordOrder, WithdrawOrder};
 use payment::{CapturePayment, ConfirmPayment, CreatePayment, Outcome};
 use stock::{CommitStock, ReserveStock};
@@ -44,9 +46,11 @@ pub async fn place_order(cx: &Cx, order: PlaceOrder) -> Result<Placed, Failure> 
 
 /// Stock and money, from held to taken.
 async fn settle(cx: &Cx, saga: &Saga, order: &PlaceOrder) -> Result<Placed, Failure> {
+    let found_by = FoundBy::order(cx, order);
     let hold = saga.step(ReserveStock::of(order)).await?;
     let payment = saga.step(CreatePayment::of(order)).await?;
     let confirmed = saga.step(ConfirmPayment::of(&payment)).await?;
+    found_by.confirmed(confirmed.outcome);
     match confirmed.outcome {
         Outcome::Authorized => {}
         Outcome::Declined => return Err(confirmed.into_refusal()),
@@ -56,11 +60,13 @@ async fn settle(cx: &Cx, saga: &Saga, order: &PlaceOrder) -> Result<Placed, Fail
         }
         Outcome::Review => wait_for_customer(cx, saga, &hold, &payment).await?,
     }
+    found_by.confirmed(Outcome::Authorized);
     cx.answer(&Answer::placed(&payment));
 
     saga.step(RecordOrder::of(order, &payment)).await?;
     saga.step(CommitStock::of(&hold)).await?;
     saga.step(CapturePayment::of(&payment)).await?;
+    found_by.captured();
     if let Some(clear) = ClearCart::of(order) {
         // A cart that keeps what was bought is a nuisance; a paid order that is undone for it would be worse.
         let _ = saga.step(clear).await;

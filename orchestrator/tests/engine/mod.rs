@@ -1,6 +1,7 @@
 //! The engine on a toy saga.
 
 mod architecture;
+mod attributes;
 mod bank;
 mod chaos;
 mod crash;

@@ -201,5 +201,9 @@ pub fn outline(event: &Event) -> String {
         Body::Progressed(progress) => format!("progressed {}", progress.name),
         Body::Paused(_) => "paused".into(),
         Body::Unpaused(_) => "unpaused".into(),
+        Body::AttributesSet(set) => {
+            let names: Vec<&str> = set.changes.iter().map(|set| set.name.as_str()).collect();
+            format!("attributes {}", names.join(" "))
+        }
     }
 }

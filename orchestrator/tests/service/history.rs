@@ -50,9 +50,13 @@ async fn a_history_is_told_whole_with_names_keys_and_the_end() {
     let expected = [
         (Kind::Started, "place_order"),
         (Kind::UndoOwed, "CancelOrder"),
+        (Kind::ValueRecorded, "search-attributes"),
+        (Kind::AttributesSet, "order, customer, total_minor, currency, payment"),
         (Kind::StepScheduled, "ReserveStock"),
     ];
-    assert_eq!(told[..3], expected);
+    assert_eq!(told[..5], expected);
+    let paid = events.iter().rev().find(|event| event.kind() == Kind::AttributesSet).unwrap();
+    assert_eq!(paid.payload, r#"{"payment":"captured"}"#);
     assert_eq!(told.last().unwrap(), &(Kind::Completed, ""));
     let captured = events.iter().find(|event| event.name == "CapturePayment").unwrap();
     assert_eq!(captured.effect_key, format!("{}/CapturePayment/1", id()));

@@ -1,6 +1,7 @@
 //! The orchestrator from outside: by gRPC and by the shop's events.
 
 mod access;
+mod attributes;
 mod events;
 mod history;
 mod lists;

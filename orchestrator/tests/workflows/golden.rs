@@ -26,7 +26,7 @@ use souk_proto::workflow::v1::{DescribeWorkflowRequest, RetryStepRequest, Workfl
 use super::faults::Fault;
 use super::world::{World, id, order};
 
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 13] = [
     "delivered",
     "waiting-to-ship",
     "declined",
@@ -38,6 +38,8 @@ const NAMES: [&str; 11] = [
     "failed-and-undone",
     "replies-lost",
     "parked-and-skipped",
+    "found-and-delivered",
+    "found-and-declined",
 ];
 
 fn path(name: &str) -> PathBuf {
@@ -54,7 +56,7 @@ async fn record(name: &str) -> (RunId, Vec<Event>) {
     let world = World::new(1).await;
     let faults = &world.shop.faults;
     let token = match name {
-        "declined" => "tok_insufficient_funds",
+        "declined" | "found-and-declined" => "tok_insufficient_funds",
         _ if name.starts_with("challenge") => "tok_3ds",
         _ => "tok_visa",
     };
@@ -105,7 +107,7 @@ async fn go_on(world: &World, name: &str) {
         }
         _ => {}
     }
-    if ["delivered", "challenge-approved", "replies-lost"].contains(&name) {
+    if ["delivered", "challenge-approved", "replies-lost", "found-and-delivered"].contains(&name) {
         world.signal("shipped", "s").await.unwrap();
         world.signal("delivered", "d").await.unwrap();
     }

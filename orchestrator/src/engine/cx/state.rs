@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::Ledger;
 use super::message::Acceptor;
+use crate::engine::attribute::Attributes;
 use crate::engine::call::Call;
 use crate::engine::error::{Misfit, StuckCode};
 use crate::engine::event::{Body, CommandGivenUp, VersionMarked};
@@ -75,6 +76,8 @@ pub(crate) struct State {
     /// How many observations the run has taken in.
     pub observations: u64,
     pub cancelled: Option<String>,
+    /// What the run is found by.
+    pub attributes: Attributes,
     /// Versions of changes that this run follows, marked or not.
     pub versions: BTreeMap<String, u32>,
     /// The marks of the history that is being replayed.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::{Answer, Engine};
+use crate::engine::attribute::{self, Attributes};
 use crate::engine::cell::{Held, RunCell};
 use crate::engine::core::{check_payload, check_size};
 use crate::engine::directory::Found;
@@ -27,6 +28,8 @@ pub struct StartRequest {
     pub input: Bytes,
     /// W3C trace context, or empty.
     pub traceparent: String,
+    /// What the run is found by, until the workflow says otherwise. Not part of what makes two starts equal.
+    pub attributes: Attributes,
 }
 
 impl StartRequest {
@@ -43,7 +46,7 @@ impl StartRequest {
             workflow_id: workflow_id.into(),
             workflow_type: workflow_type.into(),
             input: serde_json::to_vec(input)?.into(),
-            traceparent: String::new(),
+            ..StartRequest::default()
         })
     }
 
@@ -70,7 +73,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Conflict`] if the workflow id belongs to a run with another type or input; [`Error::UnknownType`],
-    /// [`Error::InvalidInput`], [`Error::TooLarge`]; [`Error::Overloaded`]: try again.
+    /// [`Error::InvalidInput`], [`Error::TooLarge`], [`Error::InvalidAttribute`]; [`Error::Overloaded`]: try again.
     pub async fn start(&self, request: StartRequest) -> Result<Started, Error> {
         let (started, held) = self.start_and_hold(request).await?;
         if let Some(held) = held {
@@ -107,6 +110,7 @@ impl Engine {
     ) -> Result<(Started, Option<Held>), Error> {
         check_size("the workflow id's bytes", request.workflow_id.len(), MAX_ID_BYTES)?;
         check_payload(&request.workflow_type, &request.input)?;
+        attribute::check(&request.attributes)?;
         let core = &self.core;
         core.check_open()?;
         let definition = core
@@ -131,6 +135,7 @@ impl Engine {
                 fingerprint: fingerprint.clone(),
                 traceparent: request.traceparent.clone(),
                 carried: None,
+                attributes: attribute::recorded(&request.attributes),
             };
             let run_id = core.new_run_id();
             let run = Run::prepare(&**definition, run_id, &event).map_err(|error| {

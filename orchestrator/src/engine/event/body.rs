@@ -5,6 +5,7 @@ use prost::Message;
 
 #[allow(unused_imports)] // For the documentation.
 use super::Body;
+use crate::engine::attribute::Attribute;
 use crate::engine::row::{FailureRecord, RunState};
 
 /// See [`Body::Started`].
@@ -28,6 +29,9 @@ pub struct Started {
     /// What the turn before has left, if there was one.
     #[prost(message, optional, tag = "6")]
     pub carried: Option<Carried>,
+    /// What the starter lets the run be found by.
+    #[prost(message, repeated, tag = "11")]
+    pub attributes: Vec<Attribute>,
 }
 
 /// What one turn of a run leaves to the next.
@@ -51,6 +55,9 @@ pub struct Carried {
     /// Why the run is to end, if someone has cancelled it.
     #[prost(string, optional, tag = "6")]
     pub cancelled: Option<String>,
+    /// What the run is found by.
+    #[prost(message, repeated, tag = "10")]
+    pub attributes: Vec<Attribute>,
 }
 
 /// How often a name was used.
@@ -389,6 +396,14 @@ pub struct Closed {
     /// With what it goes on, if it continued as new.
     #[prost(message, optional, tag = "4")]
     pub next: Option<Continuation>,
+}
+
+/// See [`Body::AttributesSet`].
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct AttributesSet {
+    /// What has changed; an attribute without a value is taken away.
+    #[prost(message, repeated, tag = "1")]
+    pub changes: Vec<Attribute>,
 }
 
 /// See [`Body::Terminated`].

@@ -52,6 +52,7 @@ fn kind(body: &Body) -> Kind {
         | Body::UpdateAnswered(_)
         | Body::CompensationBegan(_)
         | Body::UndoScheduled(_)
+        | Body::AttributesSet(_)
         | Body::Closed(_) => Kind::Decision,
     }
 }

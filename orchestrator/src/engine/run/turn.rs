@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::{Phase, Run};
+use crate::engine::attribute;
 use crate::engine::error::{Misfit, StuckCode};
 use crate::engine::event::{
     Body, Carried, Closed, Continuation, Event, MessageReceived, Occurrence, Started,
@@ -62,6 +63,7 @@ impl Run {
             signal_ids,
             answer: state.answer.clone(),
             cancelled: state.cancelled.clone(),
+            attributes: attribute::recorded(&state.attributes),
         };
         let next = Continuation {
             run_id: Bytes::copy_from_slice(run_id.as_bytes()),
@@ -80,10 +82,12 @@ impl Run {
         Ok(())
     }
 
-    /// Takes in what the turn before this one has left.
+    /// Takes in what the starter has given, and what the turn before this one has left.
     pub(super) fn carry(&mut self, started: &Started) {
-        let Some(carried) = &started.carried else { return };
         let mut state = self.shared.state.lock();
+        attribute::change(&mut state.attributes, &started.attributes);
+        let Some(carried) = &started.carried else { return };
+        attribute::change(&mut state.attributes, &carried.attributes);
         for occurrence in &carried.occurrences {
             state.occurrences.insert(Cow::Owned(occurrence.name.clone()), occurrence.count);
         }
