@@ -12,6 +12,8 @@ mod history;
 mod service;
 mod signals;
 pub mod system;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod wire;
 pub mod workflows;
 

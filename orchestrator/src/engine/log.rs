@@ -19,6 +19,7 @@
 //!    What was never acknowledged may be missing at the end.
 
 pub mod fjall;
+#[cfg(feature = "testing")]
 pub mod sim;
 
 use async_trait::async_trait;

@@ -10,6 +10,7 @@
 //! 4. Reads see every step that was applied before they began.
 
 pub mod fjall;
+#[cfg(feature = "testing")]
 pub mod sim;
 
 use async_trait::async_trait;

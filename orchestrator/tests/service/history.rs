@@ -1,11 +1,11 @@
 //! A run's history by gRPC: whole, from a place on, and as it happens.
 
+use souk_orchestrator::testing::Fault;
 use souk_proto::workflow::v1::{
     GetWorkflowHistoryRequest, GetWorkflowHistoryResponse, HistoryEventKind as Kind, WorkflowState,
 };
 use tonic::Streaming;
 
-use crate::workflows::faults::Fault;
 use crate::workflows::world::{World, id, order};
 
 async fn history(

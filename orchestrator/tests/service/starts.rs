@@ -5,6 +5,7 @@ use std::time::Duration;
 use souk_mesh::error::{reason_of, violations_of};
 use souk_mesh::telemetry;
 use souk_orchestrator::engine::seams::Clock;
+use souk_orchestrator::testing::Fault;
 use souk_orchestrator::workflows::place_order::{PlaceOrder, TYPE, workflow_id};
 use souk_proto::time::duration;
 use souk_proto::workflow::v1::workflow_service_client::WorkflowServiceClient;
@@ -15,7 +16,6 @@ use souk_proto::workflow::v1::{
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use crate::workflows::faults::Fault;
 use crate::workflows::world::{STAFF, TRACE_ID, World, id, order};
 
 pub fn start_of(order: &PlaceOrder, wait_ms: i64) -> StartWorkflowRequest {

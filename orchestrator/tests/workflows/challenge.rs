@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use souk_orchestrator::engine::row::RunState;
 use souk_orchestrator::engine::seams::Clock;
+use souk_orchestrator::testing::Fault;
 use souk_proto::order::v1::OrderState;
 use souk_proto::payment::v1::PaymentState;
 
-use super::faults::Fault;
 use super::world::{World, order};
 
 /// What the contract allows a customer.

@@ -17,13 +17,13 @@ use souk_orchestrator::engine::recorded::{check, from_text, to_text};
 use souk_orchestrator::engine::row::RunState;
 use souk_orchestrator::engine::step::{Irreversible, Step, StepContext, StepError};
 use souk_orchestrator::engine::{Cx, Failure, Registry};
+use souk_orchestrator::testing::Fault;
 use souk_orchestrator::workflows;
 use souk_orchestrator::workflows::place_order::{PlaceOrder, TYPE};
 use souk_proto::order::v1::OrderState;
 use souk_proto::payment::v1::PaymentState;
 use souk_proto::workflow::v1::{DescribeWorkflowRequest, RetryStepRequest, WorkflowState};
 
-use super::faults::Fault;
 use super::world::{World, id, order};
 
 const NAMES: [&str; 13] = [
@@ -218,7 +218,7 @@ async fn an_order_of_other_code_is_stuck_and_not_lost() {
     world.pass(Duration::from_secs(1)).await;
 
     world.stop();
-    world.start_again(Unsynced::Lost, workflows::registry()).await;
+    world.restart_with(Unsynced::Lost, workflows::registry()).await;
     // What is told to it meanwhile is kept.
     world.signal("shipped", "s").await.unwrap();
     let mut workflows = world.workflows();
@@ -233,6 +233,6 @@ async fn an_order_of_other_code_is_stuck_and_not_lost() {
     assert_eq!(world.shop.journal(), [""; 0], "code that does not fit does nothing");
 
     world.stop();
-    world.start_again(Unsynced::Lost, old()).await;
+    world.restart_with(Unsynced::Lost, old()).await;
     assert_eq!(world.end().await.state, RunState::Completed);
 }

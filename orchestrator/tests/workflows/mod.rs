@@ -4,12 +4,11 @@
 mod books;
 mod challenge;
 mod crash;
-pub mod faults;
 mod golden;
 mod parking;
 mod place_order;
 mod sagas;
 mod services;
 pub mod shop;
-mod trio;
+mod story;
 pub mod world;

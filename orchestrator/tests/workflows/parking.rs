@@ -5,13 +5,13 @@ use std::time::Duration;
 use souk_mesh::error::reason_of;
 use souk_orchestrator::engine::log::sim::Unsynced;
 use souk_orchestrator::engine::row::RunState;
+use souk_orchestrator::testing::Fault;
 use souk_proto::order::v1::OrderState;
 use souk_proto::workflow::v1::{
     DescribeWorkflowRequest, ListWorkflowsRequest, RetryStepRequest, SkipStepRequest,
     TerminateWorkflowRequest, WorkflowDetail, WorkflowState,
 };
 
-use super::faults::Fault;
 use super::world::{World, id, order};
 
 /// An order that cannot be captured and whose money cannot be given back.
@@ -145,7 +145,7 @@ async fn a_night_without_the_shop_leaves_the_undo_its_tries() {
     world.pass(Duration::from_secs(12 * 3600)).await;
     // The catalog starts after the orchestrator.
     let registry = souk_orchestrator::workflows::registry();
-    world.start_again(Unsynced::Lost, registry).await;
+    world.restart_with(Unsynced::Lost, registry).await;
     world.pass(Duration::from_secs(20)).await;
     assert_eq!(world.row().await.state(), RunState::Compensating);
     world.shop.faults.repair("ReleaseStock");

@@ -2,10 +2,10 @@
 
 use souk_orchestrator::engine::row::RunState;
 use souk_orchestrator::engine::step::effect_id;
+use souk_orchestrator::testing::Fault;
 use souk_proto::order::v1::OrderState;
 use souk_proto::payment::v1::PaymentState;
 
-use super::faults::Fault;
 use super::world::{TRACE_ID, World, id, order};
 
 const STEPS: [&str; 7] = [

@@ -1,66 +1,45 @@
-//! The trio on every way that an order can take.
+//! The trio on every way that an order can take, struck at the participants, behind the mesh, and at the engine.
 
-use std::time::Duration;
+use souk_orchestrator::testing::Fault;
+use souk_orchestrator::testing::saga::{FAILURES, REPETITIONS, Trio};
 
-use souk_proto::payment::v1::PaymentState;
+use super::story::{PLAIN, Story, Told};
 
-use super::faults::Faults;
-use super::trio::{
-    Finished, Subject, every_step_fails_in_turn, every_step_is_repeated, every_undo_is_repeated,
-};
-use super::world::{PIECES, World, order};
+const CHALLENGED: Story = Story { token: "tok_3ds", ..PLAIN };
+const STRUCK_AT_ENGINE: Story = Story { strikes_at_engine: true, ..PLAIN };
 
-/// An order by a card that needs no challenge, or by one that does.
-struct PlaceOrder {
-    token: &'static str,
+/// In which ways a participant fails for good.
+const REFUSALS: [Fault; 5] =
+    [Fault::Refuse, Fault::Away, Fault::LoseReply, Fault::Hang, Fault::Late(90_000)];
+/// In which ways a participant is called again.
+const REPEATS: [Fault; 5] =
+    [Fault::Twice, Fault::LoseReply, Fault::Hang, Fault::Away, Fault::Late(5_000)];
+
+fn behind_the_mesh(story: Story) -> Trio<impl AsyncFn() -> Told> {
+    story.trio().failing_by(REFUSALS).repeated_by(REPEATS)
 }
-
-impl Subject for PlaceOrder {
-    const BEST_EFFORT: &'static [&'static str] = &["ClearCart"];
-
-    async fn run(&self, strike: impl Fn(&Faults)) -> Finished {
-        let world = World::new(1).await;
-        strike(&world.shop.faults);
-        world.place(&order(self.token)).await;
-        if self.token == "tok_3ds" {
-            let answer = world.answer().await;
-            if answer["placement"] == "CHALLENGE" {
-                world.shop.decide_payment(PaymentState::Authorized);
-            }
-        }
-        // What svc-order would tell once the order is paid; an order that is undone does not come to hear it.
-        for name in ["shipped", "delivered"] {
-            let _ = world.signal(name, name).await;
-        }
-        let outcome = world.end().await;
-        world.pass(Duration::from_secs(600)).await;
-        let history = world.history().await;
-        let books = world.shop.books();
-        let (is_clean, is_done) = (books.is_clean(), books.is_done(PIECES));
-        Finished { state: outcome.state, history, is_clean, is_done }
-    }
-}
-
-const PLAIN: PlaceOrder = PlaceOrder { token: "tok_visa" };
-const CHALLENGED: PlaceOrder = PlaceOrder { token: "tok_3ds" };
 
 #[tokio::test(start_paused = true)]
 async fn each_step_that_fails_for_good_leaves_nothing_behind() {
     // Seven steps; the challenge adds the extension of the hold.
-    assert_eq!(every_step_fails_in_turn(&PLAIN).await, 7 * 5);
-    assert_eq!(every_step_fails_in_turn(&CHALLENGED).await, 8 * 5);
+    assert_eq!(behind_the_mesh(PLAIN).every_step_fails().await, Ok(7 * 5));
+    assert_eq!(behind_the_mesh(CHALLENGED).every_step_fails().await, Ok(8 * 5));
+    assert_eq!(STRUCK_AT_ENGINE.trio().every_step_fails().await, Ok(7 * FAILURES.len()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_step_that_is_repeated_happens_once() {
-    assert_eq!(every_step_is_repeated(&PLAIN).await, 7 * 5);
-    assert_eq!(every_step_is_repeated(&CHALLENGED).await, 8 * 5);
+    assert_eq!(behind_the_mesh(PLAIN).every_step_is_repeated().await, Ok(7 * 5));
+    assert_eq!(behind_the_mesh(CHALLENGED).every_step_is_repeated().await, Ok(8 * 5));
+    assert_eq!(STRUCK_AT_ENGINE.trio().every_step_is_repeated().await, Ok(7 * REPETITIONS.len()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_undo_that_is_repeated_undoes_once() {
     // One undo after the first step, two after the second, three after all others but the best effort at the end.
     let undos = 2 + 3 * 5;
-    assert_eq!(every_undo_is_repeated(&PLAIN).await, undos * 5);
-    assert_eq!(every_undo_is_repeated(&CHALLENGED).await, (undos + 3) * 5);
+    assert_eq!(behind_the_mesh(PLAIN).every_undo_is_repeated().await, Ok(undos * 5));
+    assert_eq!(behind_the_mesh(CHALLENGED).every_undo_is_repeated().await, Ok((undos + 3) * 5));
+    let at_engine = STRUCK_AT_ENGINE.trio().every_undo_is_repeated().await;
+    assert_eq!(at_engine, Ok(undos * REPETITIONS.len()));
 }

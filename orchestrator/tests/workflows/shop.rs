@@ -1,12 +1,15 @@
 //! The participants of place_order in memory, behind the mesh like the real ones.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 use souk_mesh::client::Directory;
+use souk_mesh::error;
 use souk_mesh::identity::Caller;
 use souk_mesh::telemetry;
 use souk_orchestrator::engine::seams::{Clock, TokioClock};
+use souk_orchestrator::testing::{Faults, Trouble};
 use souk_proto::cart::v1::cart_service_server::CartServiceServer;
 use souk_proto::catalog::v1::catalog_service_server::CatalogServiceServer;
 use souk_proto::order::v1::OrderState;
@@ -14,11 +17,10 @@ use souk_proto::order::v1::order_service_server::OrderServiceServer;
 use souk_proto::payment::v1::PaymentState;
 use souk_proto::payment::v1::payment_service_server::PaymentServiceServer;
 use tonic::service::Routes;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 use uuid::Uuid;
 
 use super::books::{Books, Order};
-use super::faults::Faults;
 
 /// A call that has arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +36,7 @@ pub struct Call {
 /// The participants. Clones share everything; they outlive every crash of the engine.
 #[derive(Clone)]
 pub struct Shop {
-    pub faults: Arc<Faults>,
+    pub faults: Faults,
     books: Arc<Mutex<Books>>,
     calls: Arc<Mutex<Vec<Call>>>,
     clock: Arc<TokioClock>,
@@ -43,7 +45,7 @@ pub struct Shop {
 impl Shop {
     pub fn new(clock: Arc<TokioClock>) -> Shop {
         let books = Arc::new(Mutex::new(Books::new()));
-        Shop { faults: Arc::default(), books, calls: Arc::default(), clock }
+        Shop { faults: Faults::default(), books, calls: Arc::default(), clock }
     }
 
     /// Opens for calls.
@@ -113,7 +115,17 @@ impl Shop {
         let request_id = request_id(&request).to_owned();
         self.calls.lock().push(Call { step: step.to_owned(), request_id, caller, trace_id });
         let (books, clock) = (self.books.clone(), self.clock.clone());
-        let work = move || work(&mut books.lock(), &request, clock.now_ms());
-        self.faults.meet(step, work).await.map(Response::new)
+        let work = move || ready(work(&mut books.lock(), &request, clock.now_ms()));
+        self.faults.around(step, work, trouble).await.map(Response::new)
+    }
+}
+
+/// What a participant in trouble answers.
+fn trouble(trouble: Trouble) -> Status {
+    match trouble {
+        Trouble::Refused | Trouble::Broken => {
+            error::status(Code::FailedPrecondition, "BROKEN", "told to refuse")
+        }
+        Trouble::Away => Status::unavailable("told to be away"),
     }
 }

@@ -1,23 +1,19 @@
 //! A world for one test: a simulated disk, a paused clock, participants that outlive every crash, the mesh between them
 //! and the engine, and the engine with the shop's workflows.
 
+use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use futures::StreamExt;
 use souk_mesh::client::{Channel, Directory};
 use souk_mesh::identity::{Keys, Role};
 use souk_mesh::server::{Limits, ServerStack};
 use souk_mesh::tasks::Tasks;
 use souk_orchestrator::engine::event::Event;
-use souk_orchestrator::engine::log::sim::{Disk, SimLog, Unsynced};
 use souk_orchestrator::engine::row::{RunRow, RunState};
-use souk_orchestrator::engine::seams::{Clock, Seams, SeededRandom, TokioClock};
-use souk_orchestrator::engine::tables::sim::SimTables;
-use souk_orchestrator::engine::{
-    Engine, Error, Options, Outcome, Registry, Resources, StartRequest,
-};
-use souk_orchestrator::system;
+use souk_orchestrator::engine::seams::{Clock, TokioClock};
+use souk_orchestrator::engine::{Error, Outcome, Registry, StartRequest};
+use souk_orchestrator::testing::{TestEnvironment, Unsynced};
 use souk_orchestrator::workflows::place_order::{Cart, Line, PlaceOrder, TYPE, workflow_id};
 use souk_orchestrator::workflows::{self, Participants};
 use souk_proto::workflow::v1::workflow_service_client::WorkflowServiceClient;
@@ -25,7 +21,6 @@ use tonic::Request;
 use uuid::Uuid;
 
 use super::shop::Shop;
-use crate::engine::world::{LONG, Process, START_MS, outline, quick};
 
 /// A key is dear to make, and every world may have the same.
 static KEYS: LazyLock<Arc<Keys>> = LazyLock::new(|| {
@@ -46,14 +41,18 @@ impl souk_mesh::clock::Clock for MeshClock {
 
 /// See the module.
 pub struct World {
-    pub disk: Disk,
-    pub clock: Arc<TokioClock>,
+    pub environment: TestEnvironment,
     pub shop: Shop,
     pub directory: Directory,
     pub keys: Arc<Keys>,
-    pub engine: Engine,
-    process: Arc<Process>,
-    seed: u64,
+}
+
+impl Deref for World {
+    type Target = TestEnvironment;
+
+    fn deref(&self) -> &TestEnvironment {
+        &self.environment
+    }
 }
 
 /// Three pieces for 59.80, from a cart, paid by `token`.
@@ -90,39 +89,28 @@ impl World {
     }
 
     pub async fn with(seed: u64, registry: Registry) -> World {
-        let clock = Arc::new(TokioClock::starting_at(START_MS));
-        let disk = Disk::new(seed, clock.clone());
+        let builder = TestEnvironment::builder().seed(seed).registry(registry);
+        let clock = builder.clock();
         let shop = Shop::new(clock.clone());
         let keys = KEYS.clone();
-        let mesh_clock = Arc::new(MeshClock(clock.clone()));
+        let mesh_clock = Arc::new(MeshClock(clock));
         let drain = Tasks::new().token();
         let stack = ServerStack::new(keys.clone(), mesh_clock.clone(), drain, Limits::default());
         let directory = Directory::new(stack, keys.clone(), mesh_clock);
         shop.bind(&directory);
-        let process = Arc::new(Process::default());
-        let engine = open(&disk, &clock, &directory, &process, registry, seed).await.unwrap();
-        World { disk, clock, shop, directory, keys, engine, process, seed }
+        let participants = Participants::find(&directory.for_service("workflow"));
+        let environment = builder.resource(participants).open().await;
+        World { environment, shop, directory, keys }
     }
 
-    /// Pulls the plug and starts again, with the same code.
+    /// Pulls the plug and starts again, with the code of the shop.
     pub async fn restart(&mut self, unsynced: Unsynced) {
-        self.stop();
-        self.start_again(unsynced, workflows::registry()).await;
+        self.restart_with(unsynced, workflows::registry()).await;
     }
 
-    /// Pulls the plug.
-    pub fn stop(&self) {
-        self.process.kill();
-    }
-
-    /// Starts after [`World::stop`], with this code.
-    pub async fn start_again(&mut self, unsynced: Unsynced, registry: Registry) {
-        self.disk = self.disk.crash(unsynced);
-        self.process = Arc::new(Process::default());
-        self.seed = self.seed.wrapping_add(1);
-        let (disk, clock, seed) = (&self.disk, &self.clock, self.seed);
-        self.engine =
-            open(disk, clock, &self.directory, &self.process, registry, seed).await.unwrap();
+    /// Pulls the plug, if that was not done, and starts again with this code.
+    pub async fn restart_with(&mut self, unsynced: Unsynced, registry: Registry) {
+        self.environment.restart_with(unsynced, registry).await;
     }
 
     /// The service over this engine, through the mesh.
@@ -153,75 +141,48 @@ impl World {
         self.shop.record_order(order.order_id);
         let mut request = StartRequest::new(id(), TYPE, order).unwrap();
         request.traceparent = format!("00-{TRACE_ID}-b7ad6b7169203331-01");
-        self.engine.start(request).await.unwrap();
+        self.start_by(request).await.unwrap();
     }
 
-    /// The answer to those who wait for it, as JSON.
+    /// The answer to those who wait for it.
     pub async fn answer(&self) -> serde_json::Value {
-        match self.engine.answer(&id(), LONG).await.unwrap() {
-            souk_orchestrator::engine::Answer::Answered(json) => {
-                serde_json::from_slice(&json).unwrap()
-            }
-            other => panic!("no answer: {other:?}"),
-        }
+        self.environment.answer(&id()).await
     }
 
     pub async fn signal(&self, name: &str, signal_id: &str) -> Result<bool, Error> {
         let payload = r#"{"reason":"CUSTOMER","message":"changed my mind"}"#;
-        self.engine.signal(&id(), name, signal_id, payload.into()).await
+        self.signal_json(&id(), name, signal_id, payload).await
     }
 
     /// The end of the run, however long it takes.
     pub async fn end(&self) -> Outcome {
-        let outcome = self.engine.outcome(&id(), LONG * 30).await.unwrap();
-        outcome.unwrap_or_else(|| panic!("the run does not end"))
+        self.environment.end(&id()).await
     }
 
     pub async fn row(&self) -> RunRow {
-        self.engine.describe(&id()).await.unwrap().row
+        self.environment.row(&id()).await
     }
 
     /// Waits until the run has come to `line`.
     pub async fn until(&self, line: &str) {
-        let stream = self.engine.history(&id(), 0, true).await.unwrap();
-        let mut stream = std::pin::pin!(stream);
-        let found = async {
-            while let Some(event) = stream.next().await {
-                if outline(&event.unwrap().event) == line {
-                    return true;
-                }
-            }
-            false
-        };
-        let found = tokio::time::timeout(LONG, found).await;
-        assert_eq!(found, Ok(true), "no {line:?}: {:?}", self.outline().await);
+        self.environment.until(&id(), line).await;
     }
 
     /// Waits until the run has ended or is parked.
     pub async fn rest(&self) -> RunState {
-        let resting = async {
-            loop {
-                let state = self.row().await.state();
-                if state.is_closed() || state == RunState::Parked {
-                    return state;
-                }
-                self.pass(Duration::from_millis(500)).await;
-            }
-        };
-        tokio::time::timeout(LONG, resting).await.expect("the run comes to rest")
+        self.environment.rest(&id()).await
     }
 
     pub async fn history(&self) -> Vec<Event> {
-        let stream = self.engine.history(&id(), 0, false).await.unwrap();
-        stream.map(|event| event.unwrap().event).collect().await
+        self.environment.history(&id()).await
     }
 
     pub async fn outline(&self) -> Vec<String> {
-        self.history().await.iter().map(outline).collect()
+        self.environment.outline(&id()).await
     }
 
     pub async fn pass(&self, duration: Duration) {
-        tokio::time::sleep(duration).await;
+        self.skip(duration).await;
     }
 
     pub fn check_clean(&self) {
@@ -231,26 +192,4 @@ impl World {
     pub fn check_done(&self) {
         self.shop.books().is_done(PIECES).unwrap();
     }
-}
-
-async fn open(
-    disk: &Disk,
-    clock: &Arc<TokioClock>,
-    directory: &Directory,
-    process: &Arc<Process>,
-    registry: Registry,
-    seed: u64,
-) -> Result<Engine, Error> {
-    let seams = Seams {
-        clock: clock.clone(),
-        random: Arc::new(SeededRandom::new(seed)),
-        spawner: process.clone(),
-        attempts: None,
-    };
-    let participants = Participants::find(&directory.for_service("workflow"));
-    let resources = Resources::new().with(participants);
-    let log = Arc::new(SimLog::new(disk));
-    let tables = Arc::new(SimTables::new(disk));
-    let options = Options { ..quick() };
-    system::open(options, log, tables, seams, registry, resources).await
 }
