@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
 use crate::role::Role;
-use crate::{demo, doctor, operator, process, provider, workflow};
+use crate::{demo, doctor, operator, process, provider, replay, workflow};
 
 /// A whole shop in one binary.
 #[derive(Parser)]
@@ -52,6 +52,8 @@ enum Command {
     /// Looks at runs and acts on them.
     #[command(subcommand)]
     Workflow(workflow::Command),
+    /// Says which open runs this build would leave stuck, before it is rolled out. Changes nothing.
+    Replay(replay::Replay),
     /// Says what is wrong with this machine, the configuration or a running shop.
     Doctor,
     /// Measures, and checks the invariants afterwards.
@@ -83,6 +85,7 @@ impl Cli {
                 demo::run(&edge).await
             }
             Command::Workflow(command) => workflow::run(&config()?, command).await,
+            Command::Replay(replay) => replay::run(&config()?, replay).await,
             Command::Doctor => doctor::run(config).await,
             Command::Bench(Bench::Orders(options)) => {
                 souk_bench::orders::run(options, &config()?.data).await

@@ -8,6 +8,7 @@ mod doctor;
 mod operator;
 mod process;
 mod provider;
+mod replay;
 mod role;
 mod workflow;
 

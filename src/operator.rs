@@ -64,8 +64,12 @@ pub type Operator = InterceptedService<Channel, Bearer>;
 
 /// Connects to the internal port of the shop that `config` describes.
 pub async fn connect(config: &Config) -> Result<Operator> {
+    connect_to(config, config.listen.internal_url()).await
+}
+
+/// Connects to the internal port of a shop at `url`, whose key is in the data folder that `config` names.
+pub async fn connect_to(config: &Config, url: String) -> Result<Operator> {
     let bearer = Bearer::new(&token(&config.data, Role::Staff, COMMAND_TTL)?)?;
-    let url = config.listen.internal_url();
     let endpoint = Endpoint::from_shared(url.clone())?.connect_timeout(CONNECT_TIMEOUT);
     let channel = endpoint.connect().await.with_context(|| format!("no shop answers at {url}"))?;
     Ok(InterceptedService::new(channel, bearer))

@@ -1,9 +1,10 @@
 //! `souk workflow …`: looks at runs and acts on them, over the internal port.
 
 mod list;
-mod output;
+pub mod output;
 mod show;
 mod timeline;
+mod unmoved;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
@@ -26,6 +27,8 @@ pub enum Command {
     List(list::List),
     /// Shows one run: where it stands, and everything that has happened to it.
     Show(show::Show),
+    /// Shows which runs do not get on, by type and step, with the cause.
+    Unmoved(unmoved::List),
     /// Sends a signal.
     Signal(Signal),
     /// Asks a run for one of the views that it shows of itself.
@@ -103,6 +106,7 @@ pub async fn run(config: &Config, command: Command) -> Result<()> {
     match command {
         Command::List(list) => list::print(&mut client, list).await,
         Command::Show(show) => show::print(&mut client, show).await,
+        Command::Unmoved(list) => unmoved::print(&mut client, list).await,
         Command::Query(Query { workflow_id, name }) => {
             let request = QueryWorkflowRequest { workflow_id, query: name, ..Default::default() };
             let view = client.query_workflow(request).await?.into_inner().result;
@@ -155,7 +159,7 @@ async fn act(client: &mut Client, command: Command) -> Result<()> {
         Command::Resume(Run { workflow_id }) => {
             client.resume_workflow(ResumeWorkflowRequest { request_id, workflow_id }).await?;
         }
-        Command::List(_) | Command::Show(_) | Command::Query(_) => {}
+        Command::List(_) | Command::Show(_) | Command::Unmoved(_) | Command::Query(_) => {}
     }
     Ok(())
 }

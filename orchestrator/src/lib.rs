@@ -9,6 +9,7 @@ pub mod config;
 pub mod engine;
 mod error;
 mod history;
+pub mod replay;
 mod service;
 mod signals;
 pub mod system;

@@ -1,5 +1,8 @@
 //! `souk.workflow.v1.WorkflowService`: wire → engine → wire.
 
+mod histories;
+mod unmoved;
+
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -11,7 +14,8 @@ use souk_proto::time;
 use souk_proto::workflow::v1::workflow_service_server::WorkflowService;
 use souk_proto::workflow::v1::{
     CancelWorkflowRequest, CancelWorkflowResponse, DescribeWorkflowRequest,
-    DescribeWorkflowResponse, GetWorkflowHistoryRequest, GetWorkflowHistoryResponse,
+    DescribeWorkflowResponse, ExportHistoriesRequest, ExportHistoriesResponse,
+    GetWorkflowHistoryRequest, GetWorkflowHistoryResponse, ListUnmovedRequest, ListUnmovedResponse,
     ListWorkflowsRequest, ListWorkflowsResponse, PauseWorkflowRequest, PauseWorkflowResponse,
     QueryWorkflowRequest, QueryWorkflowResponse, ResumeWorkflowRequest, ResumeWorkflowResponse,
     RetryStepRequest, RetryStepResponse, SignalWorkflowRequest, SignalWorkflowResponse,
@@ -191,6 +195,22 @@ impl WorkflowService for Service {
         let GetWorkflowHistoryRequest { workflow_id, from_sequence, follow } = request.into_inner();
         let events = self.engine.history(&workflow_id, 0, follow).await.map_err(refusal)?;
         Ok(Response::new(history::messages(events.boxed(), from_sequence)))
+    }
+
+    async fn export_histories(
+        &self,
+        request: Request<ExportHistoriesRequest>,
+    ) -> Result<Response<BoxStream<ExportHistoriesResponse>>, Status> {
+        let workflow_type = request.into_inner().workflow_type;
+        Ok(Response::new(histories::export(self.engine.clone(), workflow_type)))
+    }
+
+    async fn list_unmoved(
+        &self,
+        request: Request<ListUnmovedRequest>,
+    ) -> Result<Response<ListUnmovedResponse>, Status> {
+        let workflow_type = request.into_inner().workflow_type;
+        Ok(Response::new(unmoved::list(&self.engine, &workflow_type).await?))
     }
 
     async fn cancel_workflow(

@@ -142,7 +142,7 @@ impl Timeline {
 }
 
 /// A length of time in the unit that suits it.
-fn span(ms: i64) -> String {
+pub fn span(ms: i64) -> String {
     match ms {
         0..10_000 => format!("{ms} ms"),
         10_000..600_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),

@@ -61,7 +61,7 @@ impl Core {
     }
 
     fn fill(self: &Arc<Self>, cell: &Arc<RunCell>, row: &RunRow, replayed: Replayed) {
-        let Replayed { mut run, events } = replayed;
+        let Replayed { mut run, events, .. } = replayed;
         let answered = run.updates.iter().filter_map(|(id, outcome)| {
             outcome.as_ref().map(|outcome| (id.clone(), outcome.clone()))
         });

@@ -17,7 +17,7 @@
 //! | `drainer`, [`projection`], [`row`] | from the log into the tables |
 //! | `retention` | and out of them again |
 //! | `recovery` | start = recover |
-//! | [`recorded`] | histories as text, and the check of a build against them |
+//! | [`recorded`], [`stored`] | histories as text and out of a store, and the check of a build against them |
 //! | [`log`], [`tables`], [`seams`], [`attempt`] | what the engine stands on |
 //! | [`limits`], [`error`] | every bound, every refusal |
 
@@ -53,6 +53,7 @@ mod run;
 pub mod seams;
 mod slot;
 pub mod step;
+pub mod stored;
 pub mod tables;
 mod timers;
 

@@ -43,18 +43,35 @@ fn read(line: &str) -> Result<Event, String> {
     Event::decode(bytes.as_slice()).map_err(|error| error.to_string())
 }
 
+/// Where and how a build does not fit a history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit {
+    /// The first event that does not fit, from 0; the number of events if the code wants to go on where they end.
+    pub event: u64,
+    /// How.
+    pub misfit: Misfit,
+}
+
 /// Holds this build's workflows against a history. Nothing is run or written.
 ///
 /// # Errors
 /// How they do not fit.
 pub fn check(registry: &Registry, run_id: RunId, history: &[Event]) -> Result<(), Misfit> {
+    examine(registry, run_id, history).map_err(|unfit| unfit.misfit)
+}
+
+/// Like [`check`], and tells at which event.
+///
+/// # Errors
+/// Where and how they do not fit.
+pub fn examine(registry: &Registry, run_id: RunId, history: &[Event]) -> Result<(), Unfit> {
     let workflow_id = match history.first().and_then(|event| event.body.as_ref()) {
         Some(Body::Started(started)) => started.workflow_id.as_str(),
         _ => "",
     };
     let replayed = replay(registry, run_id, workflow_id.into(), history, 0);
     match &replayed.run.phase {
-        Phase::Stuck(misfit) => Err(misfit.clone()),
+        Phase::Stuck(misfit) => Err(Unfit { event: replayed.at, misfit: misfit.clone() }),
         _ => Ok(()),
     }
 }

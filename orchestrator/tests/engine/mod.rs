@@ -17,6 +17,7 @@ mod replay;
 mod retention;
 mod saga;
 mod shapes;
+mod survey;
 mod transfer;
 mod turns;
 mod unmoved;

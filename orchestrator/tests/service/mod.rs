@@ -5,4 +5,5 @@ mod attributes;
 mod events;
 mod history;
 mod lists;
+mod replay;
 mod starts;

@@ -24,6 +24,8 @@ pub struct Unmoved {
     pub runs: usize,
     /// How long the oldest has been there, in milliseconds.
     pub oldest_ms: i64,
+    /// Since when it is there, in unix milliseconds.
+    pub since_ms: i64,
     /// Its workflow id.
     pub oldest_workflow_id: String,
     /// What its last attempt failed with, or why it is parked or stuck; empty if nothing has failed yet.
@@ -121,6 +123,7 @@ fn line(row: &RunRow, now_ms: i64, step: String, cause: String) -> Unmoved {
         step,
         runs: 1,
         oldest_ms: now_ms.saturating_sub(row.updated_at_ms),
+        since_ms: row.updated_at_ms,
         oldest_workflow_id: row.workflow_id.clone(),
         cause,
     }
@@ -144,6 +147,7 @@ fn look(cell: &RunCell, now_ms: i64, lines: &mut Lines) -> Result<(), Error> {
             step: call.name.to_owned(),
             runs: 1,
             oldest_ms: now_ms.saturating_sub(call.scheduled_at_ms),
+            since_ms: call.scheduled_at_ms,
             oldest_workflow_id: cell.workflow_id.to_string(),
             cause: failure
                 .map(|failure| format!("{}: {}", failure.code, failure.message))

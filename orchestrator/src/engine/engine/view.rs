@@ -107,13 +107,24 @@ impl Engine {
             Some(held) => held.run_id,
             None => self.row(workflow_id).await?.id(),
         };
+        Ok(self.events(held, run_id, from, follow))
+    }
+
+    /// The events of a run: of its cell, if it is in memory, and of the tables.
+    pub(super) fn events(
+        &self,
+        held: Option<Held>,
+        run_id: RunId,
+        from: u64,
+        follow: bool,
+    ) -> impl Stream<Item = Result<HistoryEvent, Error>> + Send + use<> {
         let buffer = VecDeque::new();
         let core = self.core.clone();
         let reader = Reader { core, held, run_id, next: from, buffer, follow, is_done: false };
-        Ok(stream::unfold(reader, |mut reader| async move {
+        stream::unfold(reader, |mut reader| async move {
             let item = reader.next().await?;
             Some((item, reader))
-        }))
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod acknowledged;
 mod check;
+mod copy;
 mod database;
 mod error;
 mod journal;

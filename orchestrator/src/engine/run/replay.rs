@@ -3,6 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+mod difference;
+
+use self::difference::{difference, told};
 use super::{Phase, Run};
 use crate::engine::error::{Misfit, StuckCode};
 use crate::engine::event::{Body, Event, Resumed, Stuck};
@@ -14,6 +17,8 @@ pub(crate) struct Replayed {
     pub run: Run,
     /// Events that the replay brings with it: the run was stuck and fits now, or is found stuck.
     pub events: Vec<Event>,
+    /// The event at which the replay ended: the one that does not fit, or the place behind the last.
+    pub at: u64,
 }
 
 /// What kind of event it is; see `event`.
@@ -75,6 +80,8 @@ pub(crate) struct Replay<'a> {
     /// The mark under which the history leaves the run stuck.
     was_stuck: Option<Stuck>,
     misfit: Option<Misfit>,
+    /// The event that is being replayed.
+    at: u64,
 }
 
 /// Replays a history that is in memory.
@@ -119,6 +126,7 @@ impl<'a> Replay<'a> {
             deferred: None,
             was_stuck: None,
             misfit: None,
+            at: 0,
         }
     }
 
@@ -167,6 +175,7 @@ impl<'a> Replay<'a> {
             }
         }
         for (sequence, event) in (self.taken..).zip(commit) {
+            self.at = sequence;
             let body = event.body.as_ref().ok_or_else(|| {
                 let message =
                     format!("event {sequence} is of a kind that this build does not know");
@@ -202,7 +211,8 @@ impl<'a> Replay<'a> {
                     return Err(Misfit::new(
                         StuckCode::Nondeterminism,
                         format!(
-                            "at event {sequence} the code decides {decided:?}, which the history has not"
+                            "event {sequence}: this build {}, which the run did not",
+                            told(decided)
                         ),
                     ));
                 }
@@ -228,9 +238,7 @@ impl<'a> Replay<'a> {
 
     fn decision(&mut self, sequence: u64, recorded: &Body) -> Result<(), Misfit> {
         let misfit = |decided: Option<&Body>| {
-            let decided = decided.map_or_else(|| "nothing".to_owned(), |body| format!("{body:?}"));
-            let message =
-                format!("event {sequence} is {recorded:?}, but the code decides {decided}");
+            let message = format!("event {sequence}: {}", difference(recorded, decided));
             Misfit::new(StuckCode::Nondeterminism, message)
         };
         let decided = self.decided.pop_front().ok_or_else(|| misfit(None))?;
@@ -252,13 +260,14 @@ impl<'a> Replay<'a> {
         if let Some(misfit) = self.misfit.take() {
             return Err(misfit);
         }
+        self.at = self.taken;
         if self.taken == 0 {
             return Err(Misfit::new(StuckCode::Nondeterminism, "the history is empty"));
         }
         if let Some(decided) = self.decided.front()
             && self.deferred.is_none()
         {
-            let message = format!("the code decides {decided:?} where the history ends");
+            let message = format!("this build {} where the history ends", told(decided));
             return Err(Misfit::new(StuckCode::Nondeterminism, message));
         }
         self.run.shared.state.lock().replaying = false;
@@ -293,7 +302,7 @@ impl<'a> Replay<'a> {
             state.launches = state.calls.keys().copied().collect();
         }
         let events = self.run.record(bodies, time_ms);
-        Replayed { run: self.run, events }
+        Replayed { run: self.run, events, at: self.at }
     }
 }
 

@@ -20,7 +20,7 @@ use super::check;
 use super::error::StorageError;
 
 const LOCK_FILE: &str = "lock";
-const STORE_FOLDER: &str = "store";
+pub(super) const STORE_FOLDER: &str = "store";
 const CREATING_FOLDER: &str = "store.creating";
 const LOG_FOLDER: &str = "log";
 const TABLES_FOLDER: &str = "tables";
@@ -168,7 +168,7 @@ impl Store {
     }
 }
 
-fn lock(folder: &Path) -> Result<File, StorageError> {
+pub(super) fn lock(folder: &Path) -> Result<File, StorageError> {
     let path = folder.join(LOCK_FILE);
     let file = OpenOptions::new()
         .create(true)
