@@ -70,7 +70,9 @@ pub(crate) struct RunCell {
     durable: AtomicU64,
     pub published: Mutex<Published>,
     /// Woken whenever more has become durable.
-    pub changed: Notify,
+    pub more_durable: Notify,
+    /// Woken whenever something was published.
+    pub more_published: Notify,
     /// Callers that use the cell now: it stays in memory for them.
     pins: AtomicUsize,
     /// Whether the cell is in the queue of those that may leave memory.
@@ -97,7 +99,8 @@ impl RunCell {
             tail: Mutex::new(Tail::default()),
             durable: AtomicU64::new(0),
             published: Mutex::new(Published::default()),
-            changed: Notify::new(),
+            more_durable: Notify::new(),
+            more_published: Notify::new(),
             pins: AtomicUsize::new(0),
             is_queued_idle: AtomicBool::new(false),
             is_to_be_queued: AtomicBool::new(false),

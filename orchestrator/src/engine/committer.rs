@@ -69,8 +69,8 @@ impl Committer {
         self.count.load(Ordering::Acquire) == 0
     }
 
-    /// The next batch: what waits, up to the size of a slot. A single commit may be larger than that.
-    fn take(&self) -> Vec<Commit> {
+    /// Moves what waits into `batch`, which is empty, up to the size of a slot. A single commit may be larger than that.
+    fn take(&self, batch: &mut Vec<Commit>) {
         let mut waiting = self.waiting.lock();
         let mut bytes = 0;
         let fitting = waiting.iter().take_while(|commit| {
@@ -79,10 +79,11 @@ impl Committer {
         });
         let count = fitting.count().max(1).min(waiting.len());
         if count == waiting.len() {
-            return std::mem::take(&mut waiting);
+            // Not `take`: what has grown once need not grow again, under the lock that everybody wants.
+            std::mem::swap(&mut *waiting, batch);
+        } else {
+            batch.extend(waiting.drain(..count));
         }
-        let rest = waiting.split_off(count);
-        std::mem::replace(&mut waiting, rest)
     }
 }
 
@@ -91,8 +92,9 @@ impl Committer {
 pub(crate) async fn commit_all(core: Arc<Core>) {
     let mut slot = Slot(0);
     let mut batch = 0;
+    let mut commits = Vec::new();
     loop {
-        let commits = core.committer.take();
+        core.committer.take(&mut commits);
         if commits.is_empty() {
             tokio::select! {
                 biased;
@@ -109,7 +111,7 @@ pub(crate) async fn commit_all(core: Arc<Core>) {
         }
         metrics::counter!("souk_engine_commits_total").increment(1);
         metrics::histogram!("souk_engine_commit_events").record(commits.len() as f64);
-        acknowledge(&core, slot, size, commits);
+        acknowledge(&core, slot, size, &mut commits);
         slot = slot.next();
     }
 }
@@ -148,12 +150,12 @@ async fn append(core: &Arc<Core>, slot: Slot, bytes: Bytes) -> bool {
 }
 
 /// The batch is durable: say so, hand it on to be drained, and let its effects out.
-fn acknowledge(core: &Arc<Core>, slot: Slot, bytes: usize, commits: Vec<Commit>) {
+fn acknowledge(core: &Arc<Core>, slot: Slot, bytes: usize, commits: &mut Vec<Commit>) {
     let count = commits.len();
     let events: usize = commits.iter().map(Commit::bytes).sum();
     let mut cells = Vec::with_capacity(count);
     let mut effects = Vec::with_capacity(count);
-    for commit in commits {
+    for commit in commits.drain(..) {
         let mut next = Some(commit);
         while let Some(commit) = next {
             commit.cell.set_durable(commit.first_sequence + commit.events.len() as u64);

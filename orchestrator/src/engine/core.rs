@@ -237,17 +237,17 @@ impl Core {
 
     /// Waits until a run's events before `sequence` are durable.
     pub async fn wait_durable(&self, cell: &RunCell, sequence: u64) -> Result<(), Error> {
-        self.wait_for(cell, || (cell.durable() >= sequence).then_some(())).await
+        self.wait_for(&cell.more_durable, || (cell.durable() >= sequence).then_some(())).await
     }
 
-    /// Waits until `look` finds something, looking again whenever more of the run is durable.
+    /// Waits until `look` finds something, looking again whenever `change` tells of one.
     pub async fn wait_for<T>(
         &self,
-        cell: &RunCell,
+        change: &Notify,
         look: impl Fn() -> Option<T>,
     ) -> Result<T, Error> {
         loop {
-            let changed = cell.changed.notified();
+            let changed = change.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
             if let Some(found) = look() {

@@ -1,11 +1,15 @@
 //! A call from its first attempt to its outcome: time limits, retries, and what is told to the run.
 
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
+use futures::future::{BoxFuture, CatchUnwind};
 
 use super::attempt::Attempt;
 use super::call::Call;
@@ -18,79 +22,138 @@ use super::failure::Failure;
 use super::limits::PROGRESS_EVERY_MS;
 use super::step::{Heartbeat, Policy, StepContext, StepError, StepErrorKind};
 
-/// Makes attempts until there is an outcome, the run gives the call up, or the engine stops.
-pub(crate) async fn drive(core: Arc<Core>, cell: Arc<RunCell>, call: Call, traceparent: Arc<str>) {
-    let policy = call.callable.policy();
-    let mut attempt = call.failed_attempts + 1;
-    // What is owed is owed however long the node was down: a compensation gets its whole time again. A step does not, for
-    // its participants refuse what comes too late.
-    let since_ms = if call.is_undo { core.now_ms() } else { call.scheduled_at_ms };
-    let give_up_at_ms = since_ms.saturating_add(in_ms(policy.total));
-    let beat = Arc::new(Heartbeat::new(core.seams.clock.clone(), call.progress.clone()));
-    loop {
-        let context = StepContext {
-            workflow_id: cell.workflow_id.clone(),
-            effect_key: call.effect_key.clone(),
-            undone_key: call.undone_key.clone(),
-            attempt,
-            traceparent: traceparent.clone(),
-            deadline_ms: core.now_ms().saturating_add(in_ms(policy.start_to_close)),
-            give_up_at_ms,
-            cancellation: call.token.clone(),
-            heartbeat: beat.clone(),
-            resources: core.resources.clone(),
-        };
-        let result = tokio::select! {
-            biased;
-            result = one_attempt(&core, &cell, &call, &policy, context) => result,
-            () = call.token.cancelled() => return,
-            () = core.stop.cancelled() => return,
-        };
-        let error = match result {
-            Ok(output) => {
-                return report(&core, &cell, call.command, completed(&call, attempt, output));
-            }
-            Err(error) => error,
-        };
-        let pause = next_pause(&core, &call, &policy, attempt, &error)
-            .filter(|pause| core.now_ms().saturating_add(in_ms(*pause)) < give_up_at_ms);
-        let Some(pause) = pause else {
-            return failed(&core, &cell, &call, attempt, error);
-        };
-        note(&core, &cell, &call, attempt, error, pause, beat.take_unrecorded());
-        tokio::select! {
-            biased;
-            () = core.seams.clock.sleep(pause) => {}
-            () = call.token.cancelled() => return,
-            () = core.stop.cancelled() => return,
-        }
-        attempt += 1;
+/// Begins a call. Its first attempt is polled here and now: work that is done at once costs no task of its own. What is not
+/// goes on in one, with its time limits.
+pub(crate) fn launch(core: &Arc<Core>, cell: &Arc<RunCell>, call: Call, traceparent: Arc<str>) {
+    let drive = Drive::new(core.clone(), cell.clone(), call, traceparent);
+    let mut work = drive.attempt();
+    // Nobody is to be woken: the task polls what it begins with.
+    match Pin::new(&mut work).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => match drive.result(result) {
+            Ok(output) => drive.complete(output),
+            Err(error) => drive.spawn(Err(error)),
+        },
+        Poll::Pending => drive.spawn(Ok(work)),
     }
 }
 
-async fn one_attempt(
-    core: &Arc<Core>,
-    cell: &Arc<RunCell>,
-    call: &Call,
-    policy: &Policy,
-    context: StepContext,
-) -> Result<Bytes, StepError> {
-    let beat = context.heartbeat.clone();
-    let callable = call.callable.clone();
-    let work = match &core.seams.attempts {
-        None => callable.attempt(context),
-        Some(attempts) => attempts.make(Attempt { name: call.name, context, callable }),
-    };
-    let work = AssertUnwindSafe(work).catch_unwind();
-    tokio::select! {
-        biased;
-        result = work => result.unwrap_or_else(|_| {
-            Err(StepError::retryable("STEP_PANICKED", format!("{} panicked", call.name)))
-        }),
-        () = core.seams.clock.sleep(policy.start_to_close) => {
-            Err(StepError::timed_out(policy.start_to_close))
+/// An attempt under way, without its limits.
+type Work = CatchUnwind<AssertUnwindSafe<BoxFuture<'static, Result<Bytes, StepError>>>>;
+
+/// A call under way.
+struct Drive {
+    core: Arc<Core>,
+    cell: Arc<RunCell>,
+    call: Call,
+    traceparent: Arc<str>,
+    policy: Policy,
+    attempt: u32,
+    give_up_at_ms: i64,
+    beat: Arc<Heartbeat>,
+}
+
+impl Drive {
+    fn new(core: Arc<Core>, cell: Arc<RunCell>, call: Call, traceparent: Arc<str>) -> Drive {
+        let policy = call.callable.policy();
+        // What is owed is owed however long the node was down: a compensation gets its whole time again. A step does
+        // not, for its participants refuse what comes too late.
+        let since_ms = if call.is_undo { core.now_ms() } else { call.scheduled_at_ms };
+        let give_up_at_ms = since_ms.saturating_add(in_ms(policy.total));
+        let beat = Arc::new(Heartbeat::new(core.seams.clock.clone(), call.progress.clone()));
+        let attempt = call.failed_attempts + 1;
+        Drive { core, cell, call, traceparent, policy, attempt, give_up_at_ms, beat }
+    }
+
+    /// One attempt, without its limits.
+    fn attempt(&self) -> Work {
+        let context = StepContext {
+            workflow_id: self.cell.workflow_id.clone(),
+            effect_key: self.call.effect_key.clone(),
+            undone_key: self.call.undone_key.clone(),
+            attempt: self.attempt,
+            traceparent: self.traceparent.clone(),
+            deadline_ms: self.core.now_ms().saturating_add(in_ms(self.policy.start_to_close)),
+            give_up_at_ms: self.give_up_at_ms,
+            cancellation: self.call.token.clone(),
+            heartbeat: self.beat.clone(),
+            resources: self.core.resources.clone(),
+        };
+        let callable = self.call.callable.clone();
+        let work = match &self.core.seams.attempts {
+            None => callable.attempt(context),
+            Some(attempts) => attempts.make(Attempt { name: self.call.name, context, callable }),
+        };
+        AssertUnwindSafe(work).catch_unwind()
+    }
+
+    /// A panic is a failure like any other.
+    fn result(
+        &self,
+        result: std::thread::Result<Result<Bytes, StepError>>,
+    ) -> Result<Bytes, StepError> {
+        result.unwrap_or_else(|_| {
+            let name = self.call.name;
+            Err(StepError::retryable("STEP_PANICKED", format!("{name} panicked")))
+        })
+    }
+
+    fn complete(&self, output: Bytes) {
+        let body = completed(&self.call, self.attempt, output);
+        report(&self.core, &self.cell, self.call.command, body);
+    }
+
+    fn spawn(self, first: Result<Work, StepError>) {
+        let spawner = self.core.seams.spawner.clone();
+        spawner.spawn("call", Box::pin(self.run(first)));
+    }
+
+    /// Makes attempts until there is an outcome, the run gives the call up, or the engine stops. `first` is under way or
+    /// has failed.
+    async fn run(mut self, first: Result<Work, StepError>) {
+        let mut begun = first;
+        loop {
+            let core = &self.core;
+            let result = match begun {
+                Err(error) => Err(error),
+                Ok(work) => tokio::select! {
+                    biased;
+                    result = self.within_limits(work) => result,
+                    () = self.call.token.cancelled() => return,
+                    () = core.stop.cancelled() => return,
+                },
+            };
+            let error = match result {
+                Ok(output) => return self.complete(output),
+                Err(error) => error,
+            };
+            let (cell, call) = (&self.cell, &self.call);
+            let pause = next_pause(core, call, &self.policy, self.attempt, &error)
+                .filter(|pause| core.now_ms().saturating_add(in_ms(*pause)) < self.give_up_at_ms);
+            let Some(pause) = pause else {
+                return failed(core, cell, call, self.attempt, error);
+            };
+            note(core, cell, call, self.attempt, error, pause, self.beat.take_unrecorded());
+            tokio::select! {
+                biased;
+                () = core.seams.clock.sleep(pause) => {}
+                () = call.token.cancelled() => return,
+                () = core.stop.cancelled() => return,
+            }
+            self.attempt += 1;
+            begun = Ok(self.attempt());
         }
-        limit = silence(core, cell, call, &beat, policy.heartbeat) => Err(StepError::silent(limit)),
+    }
+
+    async fn within_limits(&self, work: Work) -> Result<Bytes, StepError> {
+        let Drive { core, cell, call, policy, beat, .. } = self;
+        tokio::select! {
+            biased;
+            result = work => self.result(result),
+            () = core.seams.clock.sleep(policy.start_to_close) => {
+                Err(StepError::timed_out(policy.start_to_close))
+            }
+            limit = silence(core, cell, call, beat, policy.heartbeat) => Err(StepError::silent(limit)),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a commit lets out of the process once it is durable: calls, answers, timers.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -61,7 +62,7 @@ impl Effects {
         effects
     }
 
-    /// Lets them out. Everything that they come from is durable.
+    /// Lets them out. Everything that they come from is durable. Not under the run's lock: a call may be over at once.
     pub fn release(self, core: &Arc<Core>, cell: &Arc<RunCell>) {
         if self.answer.is_some() || self.closed.is_some() || !self.updates.is_empty() {
             let mut published = cell.published.lock();
@@ -72,15 +73,22 @@ impl Effects {
                 published.closed = self.closed;
             }
             published.updates.extend(self.updates);
+            drop(published);
+            cell.more_published.notify_waiters();
         }
-        cell.changed.notify_waiters();
+        cell.more_durable.notify_waiters();
         for (command, fire_at_ms) in self.timers {
             core.timers.set(core.now_ms(), fire_at_ms, cell, command);
         }
         let traceparent = self.traceparent.unwrap_or_else(|| "".into());
         for call in self.launches {
-            let work = drive::drive(core.clone(), cell.clone(), call, traceparent.clone());
-            core.seams.spawner.spawn("call", Box::pin(work));
+            let name = call.name;
+            let launch = || drive::launch(core, cell, call, traceparent.clone());
+            // The step's own code runs in it, which must not take the effects of others with it.
+            if catch_unwind(AssertUnwindSafe(launch)).is_err() {
+                tracing::error!(workflow_id = %cell.workflow_id, step = name,
+                    "a call could not be begun for a panic; it is again after a restart");
+            }
         }
     }
 }

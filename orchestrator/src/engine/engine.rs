@@ -164,7 +164,8 @@ impl Engine {
                 }
                 Err(error) => return Err(error),
             };
-            let closed = self.core.wait_for(&held, || held.published.lock().closed.clone()).await?;
+            let look = || held.published.lock().closed.clone();
+            let closed = self.core.wait_for(&held.more_published, look).await?;
             if closed.state != RunState::Continued {
                 return Ok(Some(closed));
             }
@@ -186,7 +187,7 @@ impl Engine {
                 let answer = published.answer.clone().map(Answer::Answered);
                 answer.or_else(|| published.closed.clone().map(Answer::Closed))
             };
-            let answer = self.core.wait_for(&held, look).await?;
+            let answer = self.core.wait_for(&held.more_published, look).await?;
             if !matches!(&answer, Answer::Closed(end) if end.state == RunState::Continued) {
                 return Ok(answer);
             }

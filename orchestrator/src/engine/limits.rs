@@ -55,7 +55,7 @@ pub const MAX_APPEND_TRIES: u32 = 20;
 /// Pause between two such tries, in milliseconds.
 pub const APPEND_RETRY_MS: u64 = 100;
 /// Effects that one task releases after a slot has become durable.
-pub const EFFECTS_PER_TASK: usize = 32;
+pub const EFFECTS_PER_TASK: usize = 8;
 
 /// Runs that one drain step changes.
 pub const MAX_RUNS_PER_DRAIN: usize = 2_000;

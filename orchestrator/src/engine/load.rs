@@ -70,10 +70,9 @@ impl Core {
             self.timers.set(self.now_ms(), timer.fire_at_ms, cell, timer.command);
         }
         let mut guard = cell.run.lock();
-        if events.is_empty() {
-            // All calls are on record already.
-            Effects::gather(&mut run, &[]).release(self, cell);
-        } else {
+        // Without events all calls are on record already.
+        let at_once = events.is_empty().then(|| Effects::gather(&mut run, &[]));
+        if at_once.is_none() {
             self.commit(cell, &mut run, &events);
         }
         if run.is_closed() {
@@ -81,6 +80,9 @@ impl Core {
         }
         *guard = Some(Box::new(run));
         drop(guard);
+        if let Some(effects) = at_once {
+            effects.release(self, cell);
+        }
         self.idle.note(cell);
     }
 

@@ -122,7 +122,7 @@ impl Engine {
         };
         tokio::select! {
             biased;
-            outcome = self.core.wait_for(&held, look) => outcome?.map(Some),
+            outcome = self.core.wait_for(&held.more_published, look) => outcome?.map(Some),
             () = self.core.seams.clock.sleep(wait) => Ok(None),
         }
     }

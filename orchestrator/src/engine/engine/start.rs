@@ -95,8 +95,11 @@ impl Engine {
         let (started, held) = self.start_and_hold(request).await?;
         let answer = match held {
             Some(held) => {
-                self.core.wait_durable(&held, 1).await?;
-                self.wait_in(held, wait).await?
+                let cell = held.clone();
+                let answer = self.wait_in(held, wait).await?;
+                // What is published is durable; what has not answered may not even have begun.
+                self.core.wait_durable(&cell, 1).await?;
+                answer
             }
             None => self.answer(&workflow_id, wait).await?,
         };

@@ -176,7 +176,7 @@ impl Reader {
                 if held.published.lock().closed.is_some() && held.durable() <= next {
                     return Ok(false);
                 }
-                self.core.wait_for(held, || (held.durable() > next).then_some(())).await?;
+                self.core.wait_durable(held, next + 1).await?;
                 Ok(true)
             }
             (Some(_), _) => Ok(false),

@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use parking_lot::Mutex;
 
 use super::acknowledged::{self, Acknowledged};
@@ -86,7 +86,9 @@ pub(crate) struct TablesDatabase {
 
 impl LogDatabase {
     fn open(store: &Path) -> fjall::Result<Self> {
-        let database = open_database(&store.join(LOG_FOLDER), LOG_CACHE_BYTES)?;
+        // Everybody waits for a slot: it is not compressed on its way.
+        let database =
+            open_database(&store.join(LOG_FOLDER), LOG_CACHE_BYTES, CompressionType::None)?;
         Ok(Self {
             slots: keyspace(&database, "slots", LARGE_MEMTABLE_BYTES)?,
             trimmed: keyspace(&database, "trimmed", SMALL_MEMTABLE_BYTES)?,
@@ -97,7 +99,8 @@ impl LogDatabase {
 
 impl TablesDatabase {
     fn open(store: &Path) -> fjall::Result<Self> {
-        let database = open_database(&store.join(TABLES_FOLDER), TABLES_CACHE_BYTES)?;
+        let database =
+            open_database(&store.join(TABLES_FOLDER), TABLES_CACHE_BYTES, CompressionType::Lz4)?;
         Ok(Self {
             cursor: keyspace(&database, "cursor", SMALL_MEMTABLE_BYTES)?,
             open: keyspace(&database, "open", LARGE_MEMTABLE_BYTES)?,
@@ -112,11 +115,16 @@ impl TablesDatabase {
     }
 }
 
-fn open_database(folder: &Path, cache_bytes: u64) -> fjall::Result<Database> {
+fn open_database(
+    folder: &Path,
+    cache_bytes: u64,
+    journal_compression: CompressionType,
+) -> fjall::Result<Database> {
     Database::builder(folder)
         .cache_size(cache_bytes)
         .max_journaling_size(JOURNAL_LIMIT_BYTES)
         .worker_threads(WORKER_THREADS)
+        .journal_compression(journal_compression)
         .open()
 }
 
