@@ -3,12 +3,12 @@
 use souk_mesh::identity::Role;
 use souk_orchestrator::engine::{Cx, Failure, Registry};
 use souk_orchestrator::replay::{registry, remote, replay};
+use souk_orchestrator::testing::Fault;
 use souk_orchestrator::workflows::place_order::TYPE;
 use souk_proto::workflow::v1::{
     ExportHistoriesRequest, ExportHistoriesResponse, ListUnmovedRequest,
 };
 
-use crate::workflows::faults::Fault;
 use crate::workflows::world::{World, id, order};
 
 async fn parts(world: &World, workflow_type: &str) -> Vec<ExportHistoriesResponse> {
