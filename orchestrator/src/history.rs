@@ -232,6 +232,10 @@ impl Walk {
                 wire.payload = wire::attributes_json(&e.changes);
                 wire.set_kind(Kind::AttributesSet);
             }
+            Body::RoundEnded(_) => {
+                self.open_undo.clear();
+                wire.set_kind(Kind::RoundEnded);
+            }
             Body::CancelRequested(e) => {
                 wire.failure = Some(told("CANCELLED", &e.reason));
                 wire.set_kind(Kind::CancelRequested);

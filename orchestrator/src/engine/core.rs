@@ -25,7 +25,7 @@ use super::log::Log;
 use super::registry::Registry;
 use super::resources::Resources;
 use super::row::RunState;
-use super::run::{Phase, Run, Turn};
+use super::run::{Phase, Run, Turn, outcome_of};
 use super::seams::Seams;
 use super::tables::Tables;
 use super::timers::Timers;
@@ -217,7 +217,13 @@ impl Core {
             ended.workflow_type.clone(),
             ended.fingerprint.clone(),
         ));
-        cell.published.lock().answer = answer;
+        {
+            let mut published = cell.published.lock();
+            published.answer = answer;
+            let answered = started.carried.iter().flat_map(|carried| &carried.answered);
+            let known = answered.map(|answered| (answered.id.clone(), outcome_of(answered)));
+            published.updates.extend(known);
+        }
         let definition = self.registry.get(&ended.workflow_type).map(|definition| &**definition);
         // Before the cell can be seen: who finds it waits for the lock, and finds the run.
         let mut guard = cell.run.lock();

@@ -21,7 +21,7 @@ pub struct Event {
     /// What happened.
     #[prost(
         oneof = "Body",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 40"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 38, 40"
     )]
     pub body: Option<Body>,
 }
@@ -113,6 +113,9 @@ pub enum Body {
     /// Decision: the run has ended.
     #[prost(message, tag = "30")]
     Closed(Closed),
+    /// Decision: a round has ended, and what it did stands.
+    #[prost(message, tag = "38")]
+    RoundEnded(RoundEnded),
     /// Observation: the run was ended by force.
     #[prost(message, tag = "31")]
     Terminated(Terminated),
@@ -155,6 +158,7 @@ impl Body {
             Body::Closed(_) => "Closed",
             Body::Terminated(_) => "Terminated",
             Body::AttributesSet(_) => "AttributesSet",
+            Body::RoundEnded(_) => "RoundEnded",
         }
     }
 }

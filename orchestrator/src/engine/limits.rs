@@ -26,6 +26,16 @@ pub const MAX_ATTRIBUTE_NAME_BYTES: usize = 64;
 pub const MAX_ATTRIBUTE_TEXT_BYTES: usize = 256;
 /// Observations (results, signals, timers …) after which a run's history counts as long: about twice as many events.
 pub const LONG_HISTORY_OBSERVATIONS: u64 = 5_000;
+/// Bytes of events after which a run's history counts as long, too.
+pub const LONG_HISTORY_BYTES: u64 = 8 * 1024 * 1024;
+/// Rounds of a workflow that may end one behind the other without anything having come or been awaited.
+pub const MAX_IDLE_ROUNDS: u32 = 1_000;
+/// Answers to updates that one turn of a run hands to the next, the last that were given.
+pub const MAX_CARRIED_UPDATES: usize = 200;
+/// The bytes of these answers, at most.
+pub const MAX_CARRIED_UPDATE_BYTES: usize = 256 * 1024;
+/// Bytes of signals of one run that nobody has taken: they are in memory, and go along from turn to turn.
+pub const MAX_UNREAD_BYTES: usize = 8 * 1024 * 1024;
 /// Observations after each of which the log warns of a run that does not continue as new: it only takes longer and
 /// longer to come back from disk.
 pub const WARN_OBSERVATIONS: u64 = 500_000;
@@ -100,3 +110,9 @@ pub const EXPIRE_PAUSE_MS: u64 = 20;
 pub const WATCH_EVERY_MS: u64 = 15_000;
 /// The same where none was seen and nothing fails, at most.
 pub const WATCH_AT_LATEST_MS: u64 = 3_600_000;
+
+// A run in rounds continues as new long before a turn has taken all the messages that it may.
+const _: () = assert!(
+    LONG_HISTORY_OBSERVATIONS as usize + MAX_CARRIED_SIGNAL_IDS < MAX_SIGNALS
+        && LONG_HISTORY_OBSERVATIONS as usize + MAX_CARRIED_UPDATES < MAX_UPDATES
+);

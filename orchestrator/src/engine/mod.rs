@@ -7,7 +7,7 @@
 //! | part | what it is |
 //! | --- | --- |
 //! | [`engine`] | the handle: start, signal, update, cancel, look |
-//! | [`cx`], [`step`], [`failure`], [`registry`], [`resources`] | what workflows are written with |
+//! | [`cx`], [`step`], [`rounds`], [`failure`], [`registry`], [`resources`] | what workflows are written with |
 //! | `run` | one run in memory: live and in replay |
 //! | `cell`, `directory`, `load`, `idle` | which runs are in memory, and how they come and go |
 //! | [`attribute`] | by what runs are found |
@@ -48,6 +48,7 @@ mod recovery;
 pub mod registry;
 pub mod resources;
 mod retention;
+pub mod rounds;
 pub mod row;
 mod run;
 pub mod seams;
@@ -65,4 +66,5 @@ pub use self::error::Error;
 pub use self::failure::Failure;
 pub use self::registry::Registry;
 pub use self::resources::Resources;
+pub use self::rounds::Round;
 pub use self::run::PendingCall;

@@ -82,6 +82,7 @@ fn change(row: &mut RunRow, body: &Body) {
         Body::TimerFired(timer) => close_timer(row, timer.command),
         Body::TimerGivenUp(timer) => close_timer(row, timer.command),
         Body::UndoOwed(_) => row.open_undo += 1,
+        Body::RoundEnded(round) => row.open_undo = row.open_undo.saturating_sub(round.let_stand),
         Body::Answered(answer) => row.answer = Some(answer.answer.clone()),
         Body::CancelRequested(_) => row.cancel_requested = true,
         Body::CompensationBegan(began) => {

@@ -12,6 +12,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::cx::{Cx, from_json};
 use super::failure::Failure;
+use super::limits::LONG_HISTORY_OBSERVATIONS;
+use super::rounds::{Round, Rounds};
 
 /// A workflow's function: `async fn(&Cx, Input) -> Result<Output, Failure>`.
 pub trait WorkflowFn<'a, I, O>: Send + Sync {
@@ -54,14 +56,21 @@ where
         let function = self.function.clone();
         Ok(Box::pin(async move {
             let output = function.call(&cx, input).await?;
-            match serde_json::to_vec(&output) {
-                Ok(json) => Ok(Bytes::from(json)),
-                Err(error) => {
-                    cx.shared.state.lock().misfit_value("the result of the workflow", &error);
-                    futures::future::pending().await
-                }
-            }
+            returned(&cx, output).await
         }))
+    }
+}
+
+/// What a workflow returned, as JSON.
+pub(crate) async fn returned<O: Serialize>(cx: &Cx, output: O) -> Result<Bytes, Failure> {
+    let json = serde_json::to_vec(&output);
+    drop(output);
+    match json {
+        Ok(json) => Ok(Bytes::from(json)),
+        Err(error) => {
+            cx.shared.state.lock().misfit_value("the result of the workflow", &error);
+            futures::future::pending().await
+        }
     }
 }
 
@@ -87,6 +96,40 @@ impl Registry {
     {
         let definition = Typed { function: Arc::new(function), types: PhantomData };
         self.workflows.insert(name, Arc::new(definition));
+        self
+    }
+
+    /// Adds a workflow in rounds: `async fn(&Cx, State) -> Result<Round<State, Output>, Failure>`, called again with the
+    /// state that it returned for as long as it returns one. Between two rounds the engine continues as new by itself, as
+    /// often as the history has become long: such a run may go on for ever. It is started with its first state.
+    ///
+    /// A round that has ended stands, like a workflow that has returned `Ok`. A round that fails ends the run, and what was
+    /// done in that round is undone.
+    #[must_use]
+    pub fn rounds<F, S, O>(self, name: &'static str, function: F) -> Registry
+    where
+        F: for<'a> WorkflowFn<'a, S, Round<S, O>> + 'static,
+        S: Serialize + DeserializeOwned + Send + 'static,
+        O: Serialize + Send + 'static,
+    {
+        self.rounds_in_turns_of(LONG_HISTORY_OBSERVATIONS, name, function)
+    }
+
+    /// Like [`Registry::rounds`], with turns that end with the first round behind so many observations (results, signals,
+    /// timers …), if that is less: shorter turns come back from disk faster. May be changed while runs are open.
+    #[must_use]
+    pub fn rounds_in_turns_of<F, S, O>(
+        mut self,
+        max_observations: u64,
+        name: &'static str,
+        function: F,
+    ) -> Registry
+    where
+        F: for<'a> WorkflowFn<'a, S, Round<S, O>> + 'static,
+        S: Serialize + DeserializeOwned + Send + 'static,
+        O: Serialize + Send + 'static,
+    {
+        self.workflows.insert(name, Arc::new(Rounds::new(function, max_observations)));
         self
     }
 

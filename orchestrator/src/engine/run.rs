@@ -4,7 +4,7 @@
 //! [`replay`](replay::replay) is the other: it takes a history and holds the workflow against it. Both go through the
 //! same `apply` and `advance`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,13 +22,14 @@ mod undo;
 use super::call::Call;
 use super::cx::{Cx, Shared, State};
 use super::error::{Misfit, StuckCode};
-use super::event::{Body, Closed, Event, Started, Stuck};
+use super::event::{Body, Closed, Event, Started, Stuck, UpdateAnswered};
 use super::failure::Failure;
 use super::ids::RunId;
 use super::limits::MAX_POLLS_PER_EVENT;
 use super::registry::{Definition, Running};
 use super::row::RunState;
 pub use describe::PendingCall;
+pub(crate) use describe::outcome_of;
 pub(crate) use replay::{Replay, Replayed, replay};
 pub(crate) use turn::Turn;
 
@@ -75,6 +76,8 @@ pub(crate) struct Run {
     pub next_turn: Option<Turn>,
     /// Updates by id, with their answers.
     pub updates: BTreeMap<String, Option<UpdateOutcome>>,
+    /// The last answers, in the order in which they were given.
+    answered: VecDeque<UpdateAnswered>,
     pub traceparent: Arc<str>,
 }
 
@@ -109,6 +112,7 @@ impl Run {
             signal_ids: BTreeMap::new(),
             next_turn: None,
             updates: BTreeMap::new(),
+            answered: VecDeque::new(),
             traceparent: traceparent.into(),
         }
     }

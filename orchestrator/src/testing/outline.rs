@@ -27,6 +27,7 @@ pub fn line(event: &Event) -> String {
         Body::UndoRetried(undo) => format!("retry {}", undo.name),
         Body::UndoSkipped(undo) => format!("skip {}", undo.name),
         Body::Answered(_) => "answered".into(),
+        Body::RoundEnded(round) => format!("round ended, {} stand", round.let_stand),
         Body::VersionMarked(mark) => format!("version {} {}", mark.change, mark.version),
         Body::Stuck(stuck) => format!("stuck {}", stuck.code),
         Body::Resumed(_) => "resumed".into(),

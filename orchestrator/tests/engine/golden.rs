@@ -52,13 +52,20 @@ async fn record(name: &str) -> (RunId, Vec<Event>) {
             world.start_as(name, "story", &()).await.unwrap();
             world.signal(name, "confirm", "1").await.unwrap();
         }
+        "rounds" => {
+            world.start_as(name, "tally", &0).await.unwrap();
+            for (id, number) in [("1", "3"), ("2", "4"), ("3", "0")] {
+                world.engine.signal(name, "add", id, number.into()).await.unwrap();
+                world.pass(Duration::from_secs(1)).await;
+            }
+        }
         other => panic!("nobody knows how to record {other}"),
     }
     world.end(name).await;
     (world.row(name).await.id(), world.history(name).await)
 }
 
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     "transfer-completed",
     "transfer-undone",
     "transfer-cancelled",
@@ -66,6 +73,7 @@ const NAMES: [&str; 7] = [
     "negotiation",
     "weave",
     "story-version-1",
+    "rounds",
 ];
 
 #[tokio::test(start_paused = true)]

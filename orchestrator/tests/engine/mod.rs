@@ -15,6 +15,7 @@ mod pause;
 mod queries;
 mod replay;
 mod retention;
+mod rounds;
 mod saga;
 mod shapes;
 mod survey;

@@ -210,7 +210,8 @@ pub fn registry(variant: &str) -> Registry {
     let registry = super::transfer::registry()
         .workflow("weave", weave)
         .workflow("siblings", siblings)
-        .workflow("stubborn", stubborn);
+        .workflow("stubborn", stubborn)
+        .rounds("tally", super::rounds::tally);
     match variant {
         "story" => registry.workflow("story", story),
         "another step" => registry.workflow("story", story_with_another_step),

@@ -54,6 +54,13 @@ impl Ledger {
         self.entries.remove(&command);
     }
 
+    /// Everything that is on record stands from here on. Returns how much that was.
+    pub fn clear(&mut self) -> u64 {
+        let open = self.open_count();
+        self.entries.clear();
+        open
+    }
+
     /// How many entries are open.
     pub fn open_count(&self) -> u64 {
         self.entries.len() as u64

@@ -42,7 +42,7 @@ pub(crate) enum Refusal {
 
 pub(super) fn take_signal<S: Signal>(shared: &Shared) -> Option<S> {
     let mut state = shared.state.lock();
-    let (_, json) = state.signals.get_mut(S::NAME)?.pop_front()?;
+    let json = state.take_signal(S::NAME)?;
     match from_json(&json) {
         Ok(signal) => Some(signal),
         Err(error) => {
@@ -139,8 +139,7 @@ impl<U: Update> Future for NextUpdate<'_, U> {
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let mut state = this.cx.shared.state.lock();
-        if let Some((id, json)) = state.updates.get_mut(U::NAME).and_then(|inbox| inbox.pop_front())
-        {
+        if let Some((id, json)) = state.take_update(U::NAME) {
             return match from_json(&json) {
                 Ok(update) => {
                     drop(state);

@@ -14,10 +14,12 @@ use super::message::Acceptor;
 use crate::engine::attribute::Attributes;
 use crate::engine::call::Call;
 use crate::engine::error::{Misfit, StuckCode};
-use crate::engine::event::{Body, CommandGivenUp, VersionMarked};
+use crate::engine::event::{Body, CommandGivenUp, MessageReceived, VersionMarked};
 use crate::engine::failure::Failure;
 use crate::engine::ids::RunId;
-use crate::engine::limits::MAX_DECISIONS_PER_EVENT;
+use crate::engine::limits::{
+    LONG_HISTORY_BYTES, LONG_HISTORY_OBSERVATIONS, MAX_DECISIONS_PER_EVENT,
+};
 
 /// What a run and the futures of its workflow share.
 pub(crate) struct Shared {
@@ -75,6 +77,20 @@ pub(crate) struct State {
     pub continue_with: Option<Bytes>,
     /// How many observations the run has taken in.
     pub observations: u64,
+    /// How many bytes the bodies of its events have.
+    pub history_bytes: u64,
+    /// How many signals and updates the workflow has taken.
+    pub messages_taken: u64,
+    /// Bytes of signals that it has not taken.
+    pub unread_bytes: usize,
+    /// How many rounds have ended in this turn.
+    pub rounds: u64,
+    /// Observations and messages taken when the last round ended.
+    pub round_end: (u64, u64),
+    /// Rounds that ended since then.
+    pub idle_rounds: u32,
+    /// In replay: behind how many rounds the turn ends with the commit that is being replayed.
+    pub turn_ends_behind: Option<u64>,
     pub cancelled: Option<String>,
     /// What the run is found by.
     pub attributes: Attributes,
@@ -109,7 +125,59 @@ impl State {
             );
             return;
         }
+        self.history_bytes += body.encoded_len() as u64;
         self.decisions.push(body);
+    }
+
+    /// Whether it is time to continue as new.
+    pub fn history_is_long(&self) -> bool {
+        let is_long = self.observations >= LONG_HISTORY_OBSERVATIONS
+            || self.history_bytes >= LONG_HISTORY_BYTES;
+        // Not before anything has happened.
+        is_long && self.observations > 1
+    }
+
+    /// A round ends. Returns how many did since anything has come or was taken.
+    pub fn count_round(&mut self) -> u32 {
+        self.rounds += 1;
+        let end = (self.observations, self.messages_taken);
+        self.idle_rounds = if self.round_end == end { self.idle_rounds + 1 } else { 0 };
+        self.round_end = end;
+        self.idle_rounds
+    }
+
+    /// Whether the turn is to end with the round that has just ended.
+    pub fn is_turn_over(&self, max_observations: u64) -> bool {
+        if self.replaying {
+            return self.turn_ends_behind == Some(self.rounds);
+        }
+        // An update without an answer would have to be asked for again in the next turn.
+        let is_quiet = self.updates.values().all(|inbox| inbox.is_empty());
+        let is_long = self.history_is_long()
+            || (self.observations >= max_observations && self.observations > 1);
+        is_quiet && is_long
+    }
+
+    /// A signal is there, and nobody has taken it yet.
+    pub fn put_signal(&mut self, signal: &MessageReceived) {
+        self.unread_bytes += signal.payload.len();
+        let inbox = self.signals.entry(signal.name.clone()).or_default();
+        inbox.push_back((signal.id.clone(), signal.payload.clone()));
+    }
+
+    /// The next signal of a name.
+    pub fn take_signal(&mut self, name: &str) -> Option<Bytes> {
+        let (_, payload) = self.signals.get_mut(name)?.pop_front()?;
+        self.unread_bytes -= payload.len();
+        self.messages_taken += 1;
+        Some(payload)
+    }
+
+    /// The next update of a name: its id and what it says.
+    pub fn take_update(&mut self, name: &str) -> Option<(String, Bytes)> {
+        let update = self.updates.get_mut(name)?.pop_front()?;
+        self.messages_taken += 1;
+        Some(update)
     }
 
     /// The first misfit stands.

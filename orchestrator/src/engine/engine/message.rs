@@ -11,7 +11,7 @@ use crate::engine::cx::{Acceptor, Refusal};
 use crate::engine::error::Error;
 use crate::engine::event::{Body, MessageReceived};
 use crate::engine::failure::Failure;
-use crate::engine::limits::{MAX_ID_BYTES, MAX_SIGNALS, MAX_UPDATES};
+use crate::engine::limits::{MAX_ID_BYTES, MAX_SIGNALS, MAX_UNREAD_BYTES, MAX_UPDATES};
 use crate::engine::run::{Phase, Run};
 
 impl Engine {
@@ -51,7 +51,11 @@ impl Engine {
             if let Some(error) = closed_error(&held, run) {
                 return Err(error);
             }
-            check_size("the signals of one run", run.signals_taken() + 1, MAX_SIGNALS)?;
+            let (unread, unread_bytes) = run.unread_signals();
+            let count = unread.max(run.signals_taken()) + 1;
+            check_size("the signals of one run", count, MAX_SIGNALS)?;
+            let bytes = unread_bytes + payload.len();
+            check_size("the bytes of signals that nobody has taken", bytes, MAX_UNREAD_BYTES)?;
             Ok(Some(Body::SignalReceived(MessageReceived {
                 name: name.to_owned(),
                 id: signal_id.to_owned(),

@@ -58,6 +58,9 @@ pub struct Carried {
     /// What the run is found by.
     #[prost(message, repeated, tag = "10")]
     pub attributes: Vec<Attribute>,
+    /// The last answers to updates, by whose ids repetitions are recognised.
+    #[prost(message, repeated, tag = "8")]
+    pub answered: Vec<UpdateAnswered>,
 }
 
 /// How often a name was used.
@@ -80,6 +83,9 @@ pub struct Continuation {
     /// JSON.
     #[prost(bytes = "bytes", tag = "2")]
     pub input: Bytes,
+    /// Of a workflow in rounds: how many rounds the turn had. Replay ends the turn behind as many, whatever bound holds then.
+    #[prost(uint64, tag = "3")]
+    pub rounds: u64,
 }
 
 /// See [`Body::StepCompleted`].
@@ -404,6 +410,14 @@ pub struct AttributesSet {
     /// What has changed; an attribute without a value is taken away.
     #[prost(message, repeated, tag = "1")]
     pub changes: Vec<Attribute>,
+}
+
+/// See [`Body::RoundEnded`].
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct RoundEnded {
+    /// How many undo entries were open, and are not run any more whatever comes.
+    #[prost(uint64, tag = "1")]
+    pub let_stand: u64,
 }
 
 /// See [`Body::Terminated`].

@@ -27,8 +27,7 @@ impl Run {
             Body::SignalReceived(signal) => {
                 let arrival = self.signal_ids.len() as u64;
                 self.signal_ids.entry(signal.id.clone()).or_insert(arrival);
-                let inbox = state.signals.entry(signal.name.clone()).or_default();
-                inbox.push_back((signal.id.clone(), signal.payload.clone()));
+                state.put_signal(signal);
                 state.wake_waiters();
             }
             Body::UpdateAccepted(update) => {
@@ -75,6 +74,9 @@ impl Run {
     pub(super) fn note(&mut self, body: &Body) {
         let shared = self.shared.clone();
         let mut state = shared.state.lock();
+        if matches!(body, Body::AttemptFailed(_) | Body::Progressed(_)) {
+            state.history_bytes += body.encoded_len() as u64;
+        }
         match body {
             Body::AttemptFailed(failed) => {
                 if let Some(call) = state.calls.get_mut(&failed.command) {

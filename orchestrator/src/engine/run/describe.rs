@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{Phase, Run};
+use super::{Phase, Run, UpdateOutcome};
 use crate::engine::cx::{Acceptor, Inbox, Wait};
 use crate::engine::engine::Footprint;
 use crate::engine::event::{Body, Event, UpdateAnswered};
+use crate::engine::limits::MAX_CARRIED_UPDATES;
 use crate::engine::row::FailureRecord;
 
 /// A call without an outcome, for people.
@@ -70,6 +71,12 @@ impl Run {
         self.signal_ids.len()
     }
 
+    /// Signals that nobody has taken, and their bytes.
+    pub fn unread_signals(&self) -> (usize, usize) {
+        let state = self.shared.state.lock();
+        (state.signals.values().map(Inbox::len).sum(), state.unread_bytes)
+    }
+
     /// What the workflow shows under this name.
     pub fn view(&self, name: &str) -> Option<Bytes> {
         self.shared.state.lock().views.get(name).cloned()
@@ -115,11 +122,11 @@ impl Run {
     }
 
     pub(super) fn note_answer(&mut self, answered: &UpdateAnswered) {
-        let outcome = match (&answered.answer, &answered.failure) {
-            (Some(answer), _) => Ok(answer.clone()),
-            (None, failure) => Err((&failure.clone().unwrap_or_default()).into()),
-        };
-        self.updates.insert(answered.id.clone(), Some(outcome));
+        self.updates.insert(answered.id.clone(), Some(outcome_of(answered)));
+        self.answered.push_back(answered.clone());
+        if self.answered.len() > MAX_CARRIED_UPDATES {
+            self.answered.pop_front();
+        }
     }
 
     /// Remembers the answers to updates among new events.
@@ -129,5 +136,13 @@ impl Run {
                 self.note_answer(answered);
             }
         }
+    }
+}
+
+/// What the sender of an update gets.
+pub(crate) fn outcome_of(answered: &UpdateAnswered) -> UpdateOutcome {
+    match (&answered.answer, &answered.failure) {
+        (Some(answer), _) => Ok(answer.clone()),
+        (None, failure) => Err((&failure.clone().unwrap_or_default()).into()),
     }
 }

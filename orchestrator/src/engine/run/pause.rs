@@ -36,6 +36,10 @@ impl Run {
         {
             let mut state = self.shared.state.lock();
             state.observations += 1;
+            // What a turn was given is not its own.
+            if !matches!(body, Body::Started(_)) {
+                state.history_bytes += body.encoded_len() as u64;
+            }
             if state.observations.is_multiple_of(WARN_OBSERVATIONS) && !state.replaying {
                 tracing::warn!(workflow_id = %self.shared.workflow_id, observations = state.observations,
                     "a run's history grows and grows; rounds or continue_as_new would keep it short");

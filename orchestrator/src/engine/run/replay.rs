@@ -8,7 +8,7 @@ mod difference;
 use self::difference::{difference, told};
 use super::{Phase, Run};
 use crate::engine::error::{Misfit, StuckCode};
-use crate::engine::event::{Body, Event, Resumed, Stuck};
+use crate::engine::event::{Body, Closed, Event, Resumed, Stuck};
 use crate::engine::ids::RunId;
 use crate::engine::registry::Registry;
 
@@ -58,6 +58,7 @@ fn kind(body: &Body) -> Kind {
         | Body::CompensationBegan(_)
         | Body::UndoScheduled(_)
         | Body::AttributesSet(_)
+        | Body::RoundEnded(_)
         | Body::Closed(_) => Kind::Decision,
     }
 }
@@ -68,7 +69,7 @@ pub(crate) struct Replay<'a> {
     registry: &'a Registry,
     run: Run,
     /// The newest observation or note with the decisions behind it, until another one shows that these are all: the
-    /// versions marked among them must be known before the code is asked.
+    /// versions marked among them, and whether the turn ends, must be known before the code is asked.
     commit: Vec<Event>,
     /// How many events were taken from such commits.
     taken: u64,
@@ -169,9 +170,15 @@ impl<'a> Replay<'a> {
             self.begin(first)?;
         }
         for body in commit.iter().filter_map(|event| event.body.as_ref()) {
-            if let Body::VersionMarked(mark) = body {
-                let mut state = self.run.shared.state.lock();
-                state.marks.insert(mark.change.clone(), mark.version);
+            let mut state = self.run.shared.state.lock();
+            match body {
+                Body::VersionMarked(mark) => {
+                    state.marks.insert(mark.change.clone(), mark.version);
+                }
+                Body::Closed(Closed { next: Some(next), .. }) => {
+                    state.turn_ends_behind = Some(next.rounds);
+                }
+                _ => {}
             }
         }
         for (sequence, event) in (self.taken..).zip(commit) {

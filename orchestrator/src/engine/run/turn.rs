@@ -4,15 +4,19 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use prost::Message;
 
 use super::{Phase, Run};
 use crate::engine::attribute;
 use crate::engine::error::{Misfit, StuckCode};
 use crate::engine::event::{
     Body, Carried, Closed, Continuation, Event, MessageReceived, Occurrence, Started,
+    UpdateAnswered,
 };
 use crate::engine::ids::RunId;
-use crate::engine::limits::MAX_CARRIED_SIGNAL_IDS;
+use crate::engine::limits::{
+    MAX_CARRIED_SIGNAL_IDS, MAX_CARRIED_UPDATE_BYTES, MAX_CARRIED_UPDATES,
+};
 use crate::engine::registry::Definition;
 use crate::engine::row::RunState;
 
@@ -64,10 +68,12 @@ impl Run {
             answer: state.answer.clone(),
             cancelled: state.cancelled.clone(),
             attributes: attribute::recorded(&state.attributes),
+            answered: self.last_answers(&state.decisions),
         };
         let next = Continuation {
             run_id: Bytes::copy_from_slice(run_id.as_bytes()),
             input: input.clone(),
+            rounds: state.rounds,
         };
         let closed =
             Closed { state: RunState::Continued.into(), next: Some(next), ..Closed::default() };
@@ -91,16 +97,33 @@ impl Run {
         for occurrence in &carried.occurrences {
             state.occurrences.insert(Cow::Owned(occurrence.name.clone()), occurrence.count);
         }
-        for signal in &carried.signals {
-            let inbox = state.signals.entry(signal.name.clone()).or_default();
-            inbox.push_back((signal.id.clone(), signal.payload.clone()));
-        }
+        carried.signals.iter().for_each(|signal| state.put_signal(signal));
         for (arrival, id) in (0..).zip(&carried.signal_ids) {
             self.signal_ids.insert(id.clone(), arrival);
         }
         state.answered = carried.answer.is_some();
         state.answer.clone_from(&carried.answer);
         state.cancelled.clone_from(&carried.cancelled);
+        drop(state);
+        carried.answered.iter().for_each(|answered| self.note_answer(answered));
+    }
+
+    /// The last answers to updates, with those that are being given now, in order.
+    fn last_answers(&self, decisions: &[Body]) -> Vec<UpdateAnswered> {
+        let new = decisions.iter().rev().filter_map(|body| match body {
+            Body::UpdateAnswered(answered) => Some(answered),
+            _ => None,
+        });
+        let mut bytes = 0;
+        let fitting = new.chain(self.answered.iter().rev()).take(MAX_CARRIED_UPDATES).take_while(
+            |answered| {
+                bytes += answered.encoded_len();
+                bytes <= MAX_CARRIED_UPDATE_BYTES
+            },
+        );
+        let mut answers: Vec<UpdateAnswered> = fitting.cloned().collect();
+        answers.reverse();
+        answers
     }
 
     /// Begins a turn. An input that the workflow cannot read leaves it stuck: there is nobody to refuse it to.
