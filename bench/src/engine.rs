@@ -5,6 +5,7 @@
 //! | `scenario.rs`, `scenario/` | the scenarios, one file each |
 //! | `contender.rs` | what is measured side by side: who can do the workload, and what a round of it gives |
 //! | `raw.rs`, `own.rs` | the contenders: the raw limit and our engine |
+//! | `peers.rs`, `peers/` | contenders that are programs of their own: other engines, where installed |
 //! | `workload.rs` | the order of five trivial steps |
 //! | `load.rs`, `usage.rs`, `metered.rs` | clients in a closed loop; CPU and bytes of this process; slots of the log |
 //! | `report.rs` | figures of all scenarios, for people and for scripts |
@@ -13,6 +14,7 @@ mod contender;
 mod load;
 mod metered;
 mod own;
+mod peers;
 mod raw;
 mod report;
 mod scenario;
@@ -53,6 +55,9 @@ pub struct Options {
     /// data folder.
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
+    /// Other engines beside it, in the scenario `orders`.
+    #[command(flatten)]
+    peers: peers::PeerOptions,
     /// How to print the figures.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,

@@ -1,9 +1,10 @@
 //! `cargo xtask test`: every check of the project, in the order in which they fail fastest.
 //!
 //! `cargo xtask test` runs all steps; `cargo xtask test STEP…` runs the named ones; `cargo xtask tools`
-//! installs what the steps need and says where. A step whose tool cannot be had is skipped loudly, and is
+//! installs what the steps need and says where, `cargo xtask bench-peers` what benchmarks compare with. A step whose tool cannot be had is skipped loudly, and is
 //! a failure when `CI=true`.
 
+mod peers;
 mod steps;
 mod tools;
 
@@ -14,8 +15,12 @@ fn main() -> ExitCode {
     let outcome = match arguments.split_first() {
         Some((command, names)) if command == "test" => steps::run(names),
         Some((command, [])) if command == "tools" => tools::install_all().map(|()| true),
+        Some((command, [])) if command == "bench-peers" => peers::install().map(|()| true),
         _ => {
-            eprintln!("usage: cargo xtask test [{}]\n       cargo xtask tools", steps::names());
+            eprintln!(
+                "usage: cargo xtask test [{}]\n       cargo xtask tools\n       cargo xtask bench-peers",
+                steps::names()
+            );
             return ExitCode::from(2);
         }
     };

@@ -68,7 +68,8 @@ pub fn ensure(tool: Tool) -> Result<()> {
     }
 }
 
-fn npm(package: &str, proof: &str) -> Result<()> {
+/// Installs an npm package, unless the file `proof` of it is there.
+pub fn npm(package: &str, proof: &str) -> Result<()> {
     if node_modules().join(proof).exists() {
         return Ok(());
     }
@@ -77,7 +78,9 @@ fn npm(package: &str, proof: &str) -> Result<()> {
     run(Command::new("npm")
         .args(["install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix"])
         .arg(&prefix)
-        .arg(package))
+        .arg(package)
+        // Some packages report their installation to their makers.
+        .envs([("DO_NOT_TRACK", "1"), ("SCARF_ANALYTICS", "false")]))
 }
 
 fn go(package: &str, program: &str) -> Result<()> {
@@ -87,7 +90,8 @@ fn go(package: &str, program: &str) -> Result<()> {
     run(Command::new("go").args(["install", package]).env("GOBIN", binaries()))
 }
 
-fn apt(package: &str, proof: &str) -> Result<()> {
+/// Installs a package of Debian, unless the file `proof` of it is there.
+pub fn apt(package: &str, proof: &str) -> Result<()> {
     if Path::new(proof).exists() {
         return Ok(());
     }
@@ -97,7 +101,8 @@ fn apt(package: &str, proof: &str) -> Result<()> {
         .env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
-fn run(command: &mut Command) -> Result<()> {
+/// Runs a command to its successful end.
+pub fn run(command: &mut Command) -> Result<()> {
     let shown = format!("{command:?}");
     println!("installing: {shown}");
     let status =

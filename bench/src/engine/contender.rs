@@ -15,6 +15,11 @@ pub trait Contender: Send + Sync {
     /// Its name in the report.
     fn name(&self) -> String;
 
+    /// Whether it can do with so many orders in flight.
+    fn takes_part(&self, _in_flight: u32) -> bool {
+        true
+    }
+
     /// One round: whatever it keeps, it keeps in `folder`, which is new and empty.
     ///
     /// # Errors

@@ -17,6 +17,21 @@ pub struct Report {
     cores: usize,
     /// A line each.
     figures: Vec<Figures>,
+    /// Our engine beside another.
+    comparisons: Vec<Versus>,
+    /// What a reader must know: settings of others, and who is missing.
+    remarks: Vec<String>,
+}
+
+/// Our engine beside a peer at one load: medians of the ratios of rounds side by side.
+#[derive(Debug, Serialize)]
+pub struct Versus {
+    load: String,
+    peer: String,
+    /// Ours by the peer's.
+    orders_per_second_times: f64,
+    /// The peer's by ours.
+    p50_times: f64,
 }
 
 /// Medians over the rounds of one contender at one load.
@@ -41,12 +56,39 @@ impl Report {
     /// Nothing yet.
     pub fn new(what: String) -> Report {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
-        Report { what, cores, figures: Vec::new() }
+        Report { what, cores, figures: Vec::new(), comparisons: Vec::new(), remarks: Vec::new() }
     }
 
     /// Adds a line.
     pub fn add(&mut self, figures: Figures) {
         self.figures.push(figures);
+    }
+
+    /// Adds a comparison.
+    pub fn compare(&mut self, versus: Versus) {
+        self.comparisons.push(versus);
+    }
+
+    /// Adds a remark.
+    pub fn remark(&mut self, remark: String) {
+        self.remarks.push(remark);
+    }
+}
+
+impl Versus {
+    /// Of all rounds of our engine, and of the peer's beside them.
+    pub fn of(load: String, peer: String, own: &[Round], of_peer: &[Round]) -> Versus {
+        let p50 = |round: &Round| in_ms(Distribution::of(round.waits.clone()).percentile(50.0));
+        let of_pairs = |ratio: fn(f64, f64) -> f64, figure: &dyn Fn(&Round) -> f64| {
+            let pairs = own.iter().zip(of_peer);
+            median(pairs.map(|(own, peer)| ratio(figure(own), figure(peer)))).unwrap_or(0.0)
+        };
+        Versus {
+            load,
+            peer,
+            orders_per_second_times: of_pairs(|own, peer| own / peer, &Round::rate),
+            p50_times: of_pairs(|own, peer| peer / own, &p50),
+        }
     }
 }
 
@@ -116,7 +158,25 @@ impl fmt::Display for Report {
             "events/sync",
             "lag at most"
         )?;
-        self.figures.iter().try_for_each(|figures| write!(out, "{figures}"))
+        self.figures.iter().try_for_each(|figures| write!(out, "{figures}"))?;
+        if !self.comparisons.is_empty() {
+            writeln!(out)?;
+        }
+        self.comparisons.iter().try_for_each(|versus| write!(out, "{versus}"))?;
+        if !self.remarks.is_empty() {
+            writeln!(out)?;
+        }
+        self.remarks.iter().try_for_each(|remark| writeln!(out, "{remark}"))
+    }
+}
+
+impl fmt::Display for Versus {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            out,
+            "{:<15} souk beside {:<8} {:>6.1} × its orders/s, 1/{:.1} of its p50",
+            self.load, self.peer, self.orders_per_second_times, self.p50_times
+        )
     }
 }
 
@@ -165,6 +225,17 @@ mod tests {
         let figures = Figures::of("8 in flight".into(), "souk".into(), &own, &raw);
         assert_eq!((figures.orders_per_second, figures.of_reference), (40.0, 0.5));
         assert_eq!((figures.p50_ms, figures.cpu_us_per_order), (4.0, None));
+    }
+
+    #[test]
+    fn a_peer_is_compared_round_by_round() {
+        let own = [round(50, 2), round(6, 9), round(40, 4)];
+        let peer = [round(5, 20), round(2, 18), round(10, 20)];
+        let versus = Versus::of("8 in flight".into(), "Restate".into(), &own, &peer);
+        // Pairs: 10, 3 and 4 times as many; 10, 2 and 5 times as fast.
+        assert_eq!((versus.orders_per_second_times, versus.p50_times), (4.0, 5.0));
+        let line = "8 in flight     souk beside Restate     4.0 × its orders/s, 1/5.0 of its p50\n";
+        assert_eq!(versus.to_string(), line);
     }
 
     #[test]
