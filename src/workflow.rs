@@ -1,5 +1,6 @@
 //! `souk workflow …`: looks at runs and acts on them, over the internal port.
 
+mod count;
 mod list;
 pub mod output;
 mod show;
@@ -25,6 +26,8 @@ use crate::operator::{self, Operator};
 pub enum Command {
     /// Lists runs, newest first.
     List(list::List),
+    /// Counts runs by type and state.
+    Count(count::Count),
     /// Shows one run: where it stands, and everything that has happened to it.
     Show(show::Show),
     /// Shows which runs do not get on, by type and step, with the cause.
@@ -105,6 +108,7 @@ pub async fn run(config: &Config, command: Command) -> Result<()> {
     let mut client = WorkflowServiceClient::new(operator::connect(config).await?);
     match command {
         Command::List(list) => list::print(&mut client, list).await,
+        Command::Count(count) => count::print(&mut client, count).await,
         Command::Show(show) => show::print(&mut client, show).await,
         Command::Unmoved(list) => unmoved::print(&mut client, list).await,
         Command::Query(Query { workflow_id, name }) => {
@@ -159,7 +163,11 @@ async fn act(client: &mut Client, command: Command) -> Result<()> {
         Command::Resume(Run { workflow_id }) => {
             client.resume_workflow(ResumeWorkflowRequest { request_id, workflow_id }).await?;
         }
-        Command::List(_) | Command::Show(_) | Command::Unmoved(_) | Command::Query(_) => {}
+        Command::Count(_)
+        | Command::List(_)
+        | Command::Query(_)
+        | Command::Show(_)
+        | Command::Unmoved(_) => {}
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `souk.workflow.v1.WorkflowService`: wire → engine → wire.
 
 mod histories;
+mod list;
 mod unmoved;
 
 use std::time::Duration;
@@ -8,36 +9,30 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use souk_mesh::error::{FieldViolation, invalid_argument};
 use souk_mesh::identity::{Caller, Keys};
-use souk_mesh::page::{self, Tokens};
+use souk_mesh::page::Tokens;
 use souk_mesh::telemetry;
 use souk_proto::time;
 use souk_proto::workflow::v1::workflow_service_server::WorkflowService;
 use souk_proto::workflow::v1::{
-    CancelWorkflowRequest, CancelWorkflowResponse, DescribeWorkflowRequest,
-    DescribeWorkflowResponse, ExportHistoriesRequest, ExportHistoriesResponse,
-    GetWorkflowHistoryRequest, GetWorkflowHistoryResponse, ListUnmovedRequest, ListUnmovedResponse,
-    ListWorkflowsRequest, ListWorkflowsResponse, PauseWorkflowRequest, PauseWorkflowResponse,
-    QueryWorkflowRequest, QueryWorkflowResponse, ResumeWorkflowRequest, ResumeWorkflowResponse,
-    RetryStepRequest, RetryStepResponse, SignalWorkflowRequest, SignalWorkflowResponse,
-    SkipStepRequest, SkipStepResponse, StartWorkflowRequest, StartWorkflowResponse,
-    TerminateWorkflowRequest, TerminateWorkflowResponse, UpdateWorkflowRequest,
-    UpdateWorkflowResponse,
+    CancelWorkflowRequest, CancelWorkflowResponse, CountWorkflowsRequest, CountWorkflowsResponse,
+    DescribeWorkflowRequest, DescribeWorkflowResponse, ExportHistoriesRequest,
+    ExportHistoriesResponse, GetWorkflowHistoryRequest, GetWorkflowHistoryResponse,
+    ListUnmovedRequest, ListUnmovedResponse, ListWorkflowsRequest, ListWorkflowsResponse,
+    PauseWorkflowRequest, PauseWorkflowResponse, QueryWorkflowRequest, QueryWorkflowResponse,
+    ResumeWorkflowRequest, ResumeWorkflowResponse, RetryStepRequest, RetryStepResponse,
+    SignalWorkflowRequest, SignalWorkflowResponse, SkipStepRequest, SkipStepResponse,
+    StartWorkflowRequest, StartWorkflowResponse, TerminateWorkflowRequest,
+    TerminateWorkflowResponse, UpdateWorkflowRequest, UpdateWorkflowResponse,
 };
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status};
-use uuid::Uuid;
 
-use crate::engine::ids::RunId;
-use crate::engine::tables::ListFilter;
 use crate::engine::{Answer, Engine, StartRequest};
 use crate::error::{refusal, refusal_of};
 use crate::history::{self, Walk};
 use crate::system;
 use crate::wire;
 
-/// Runs on a page when the caller names no size, and at most.
-const DEFAULT_PAGE_SIZE: u32 = 50;
-const MAX_PAGE_SIZE: u32 = 500;
 /// How long an update's sender waits for its answer; asked again with the same id, it waits on.
 const UPDATE_WAIT: Duration = Duration::from_secs(4);
 
@@ -167,25 +162,14 @@ impl WorkflowService for Service {
         &self,
         request: Request<ListWorkflowsRequest>,
     ) -> Result<Response<ListWorkflowsResponse>, Status> {
-        let request = request.into_inner();
-        let size = page::size(request.page_size, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)? as usize;
-        let scope = format!("workflows/{}/{}", request.state, request.workflow_type);
-        let before: Option<Uuid> = self.pages.decode(&request.page_token, &scope)?;
-        let filter = ListFilter {
-            states: wire::states(request.state()).map(<[_]>::to_vec),
-            workflow_type: Some(request.workflow_type).filter(|name| !name.is_empty()),
-        };
-        // One more than asked for tells whether there is a next page.
-        let page = self.engine.list(&filter, before.map(RunId), size + 1).await.map_err(refusal)?;
-        let mut rows = page.rows;
-        let more = rows.len() > size;
-        rows.truncate(size);
-        let next_page_token = match rows.last() {
-            Some(last) if more => self.pages.encode(&last.id().0, &scope)?,
-            _ => String::new(),
-        };
-        let workflows = rows.iter().map(wire::summary).collect();
-        Ok(Response::new(ListWorkflowsResponse { workflows, next_page_token }))
+        list::list(&self.engine, &self.pages, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn count_workflows(
+        &self,
+        request: Request<CountWorkflowsRequest>,
+    ) -> Result<Response<CountWorkflowsResponse>, Status> {
+        list::count(&self.engine, &self.pages, request.into_inner()).await.map(Response::new)
     }
 
     async fn get_workflow_history(

@@ -26,22 +26,6 @@ pub fn state(state: RunState) -> WorkflowState {
     }
 }
 
-/// The states that a filter means; `None` for all.
-pub fn states(wanted: WorkflowState) -> Option<&'static [RunState]> {
-    match wanted {
-        WorkflowState::Unspecified => None,
-        WorkflowState::Running => Some(&[RunState::Running]),
-        WorkflowState::Compensating => Some(&[RunState::Compensating]),
-        WorkflowState::Parked => Some(&[RunState::Parked, RunState::Stuck]),
-        WorkflowState::Paused => Some(&[RunState::Paused]),
-        WorkflowState::Continued => Some(&[RunState::Continued]),
-        WorkflowState::Completed => Some(&[RunState::Completed]),
-        WorkflowState::Failed => Some(&[RunState::Failed]),
-        WorkflowState::Cancelled => Some(&[RunState::Cancelled]),
-        WorkflowState::Terminated => Some(&[RunState::Terminated]),
-    }
-}
-
 /// A run in a list.
 pub fn summary(row: &RunRow) -> WorkflowSummary {
     WorkflowSummary {

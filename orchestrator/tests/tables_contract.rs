@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use souk_orchestrator::engine::Filter;
+use souk_orchestrator::engine::attribute::{Attribute, Value};
 use souk_orchestrator::engine::ids::{LogId, RunId, Slot};
+use souk_orchestrator::engine::limits::MAX_SCANNED_ROWS;
 use souk_orchestrator::engine::row::{Cursor, HistoryChunk, RunRow, RunState, TimerRow};
-use souk_orchestrator::engine::tables::{DrainStep, Expired, ListFilter, RunChange, Tables};
+use souk_orchestrator::engine::tables::{DrainStep, Expired, RunChange, Tables};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
@@ -32,6 +35,8 @@ async fn contract<F: Form>(form: impl Fn() -> F) {
     timers_are_read_by_time(form()).await;
     a_workflow_id_leads_to_its_newest_run(form()).await;
     lists_are_filtered_and_paged(form()).await;
+    filters_are_answered_as_if_every_row_was_read(form()).await;
+    a_page_reads_a_bounded_number_of_rows(form()).await;
     applying_again_changes_nothing(form()).await;
     a_crash_keeps_whole_steps_in_order(form()).await;
     what_was_synced_survives(form()).await;
@@ -85,8 +90,8 @@ pub fn timer(fire_at_ms: i64, run: u128, command: u64) -> TimerRow {
     TimerRow { fire_at_ms, run_id: run_id(run), command }
 }
 
-async fn listed(tables: &dyn Tables, filter: &ListFilter) -> Vec<RunRow> {
-    tables.list(filter, None, 1_000).await.unwrap()
+async fn listed(tables: &dyn Tables, filter: &Filter) -> Vec<RunRow> {
+    tables.list(filter, None, 1_000).await.unwrap().rows
 }
 
 async fn open_runs(tables: &dyn Tables, only_active: bool) -> Vec<RunRow> {
@@ -101,7 +106,7 @@ async fn empty_tables_answer_emptily(mut form: impl Form) {
     assert_eq!(tables.history(run_id(1), 0, 1_000).await.unwrap(), vec![]);
     assert_eq!(tables.timers(i64::MAX, None, 10).await.unwrap(), vec![]);
     assert_eq!(open_runs(&*tables, false).await, vec![]);
-    assert_eq!(listed(&*tables, &ListFilter::default()).await, vec![]);
+    assert_eq!(listed(&*tables, &Filter::default()).await, vec![]);
     tables.sync().await.unwrap();
 }
 
@@ -148,12 +153,12 @@ async fn a_run_that_closes_leaves_the_scans_and_keeps_its_history(mut form: impl
     assert_eq!(open_runs(&*tables, false).await, vec![]);
     assert_eq!(open_runs(&*tables, true).await, vec![]);
     for state in [RunState::Running, RunState::Compensating] {
-        let filter = ListFilter { states: Some(vec![state]), workflow_type: None };
+        let filter = Filter::of_states(&[state]);
         assert_eq!(listed(&*tables, &filter).await, vec![]);
     }
-    let filter = ListFilter { states: Some(vec![RunState::Failed]), workflow_type: None };
+    let filter = Filter::of_states(&[RunState::Failed]);
     assert_eq!(listed(&*tables, &filter).await, std::slice::from_ref(&closed));
-    assert_eq!(listed(&*tables, &ListFilter::default()).await, [closed]);
+    assert_eq!(listed(&*tables, &Filter::default()).await, [closed]);
     assert_eq!(
         tables.history(run_id(1), 0, usize::MAX).await.unwrap(),
         [chunk(0, 3, 200), chunk(3, 2, 2_000), chunk(5, 1, 100)]
@@ -174,7 +179,7 @@ async fn a_run_that_was_never_open_is_whole(mut form: impl Form) {
         assert_eq!(tables.history(run_id(number), 9, 1).await.unwrap(), vec![]);
     }
     assert_eq!(open_runs(&*tables, false).await, vec![]);
-    assert_eq!(listed(&*tables, &ListFilter::default()).await.len(), 3);
+    assert_eq!(listed(&*tables, &Filter::default()).await.len(), 3);
 }
 
 async fn a_history_is_read_from_any_event_in_pages(mut form: impl Form) {
@@ -256,29 +261,96 @@ async fn lists_are_filtered_and_paged(mut form: impl Form) {
         let runs = rows.iter().cloned().map(change).collect();
         tables.apply(step(slot as u64, runs)).await.unwrap();
     }
-    let some_types = types.iter().map(|name| Some((*name).to_owned())).chain([None]);
-    for workflow_type in some_types.chain([Some("pl".to_owned())]) {
-        for state in states.into_iter().map(Some).chain([None, Some(RunState::Cancelled)]) {
-            let filter = ListFilter {
-                states: state.map(|state| vec![state]),
-                workflow_type: workflow_type.clone(),
-            };
-            let expected: Vec<RunRow> =
-                rows.iter().rev().filter(|row| filter.matches(row)).cloned().collect();
-            assert_eq!(listed(&*tables, &filter).await, expected, "{filter:?}");
-            let mut paged: Vec<RunRow> = Vec::new();
-            loop {
-                let before = paged.last().map(RunRow::id);
-                let page = tables.list(&filter, before, 4).await.unwrap();
-                assert!(page.len() <= 4);
-                if page.is_empty() {
-                    break;
-                }
-                paged.extend(page);
-            }
-            assert_eq!(paged, expected, "{filter:?}");
+    let some_types = types.iter().map(|name| format!("type = {name}")).chain([
+        "type = pl".to_owned(),
+        "type = place*".to_owned(),
+        "NOT type = return".to_owned(),
+    ]);
+    let some_states = states.map(|state| format!("state = {}", state.name()));
+    let texts = some_types
+        .chain(some_states)
+        .chain(["", "state = cancelled", "state = open AND type = place"].map(str::to_owned));
+    for text in texts {
+        let filter = Filter::parse(&text, 0).unwrap();
+        let expected: Vec<RunRow> =
+            rows.iter().rev().filter(|row| filter.matches(row)).cloned().collect();
+        assert_eq!(listed(&*tables, &filter).await, expected, "{text}");
+        assert_eq!(paged(&*tables, &filter, 4).await, expected, "{text}");
+    }
+}
+
+/// Goes from page to page to the end.
+async fn paged(tables: &dyn Tables, filter: &Filter, limit: usize) -> Vec<RunRow> {
+    let (mut rows, mut before) = (Vec::new(), None);
+    loop {
+        let page = tables.list(filter, before, limit).await.unwrap();
+        assert!(page.rows.len() <= limit);
+        rows.extend(page.rows);
+        assert!(page.next.is_none_or(|next| before.is_none_or(|before| next < before)));
+        before = page.next;
+        if before.is_none() {
+            return rows;
         }
     }
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// A run of each hour, some of which wait for a while, and end in different ways.
+fn hourly(hour: u128) -> RunRow {
+    let started_at_ms = 1_800_000_000_000 + i64::try_from(hour).unwrap() * HOUR_MS;
+    let id = RunId(Uuid::from_u128(RunId::first_at(started_at_ms).0.as_u128() | hour));
+    let states = [RunState::Running, RunState::Failed, RunState::Completed, RunState::Parked];
+    let state = states[usize::try_from(hour % 4).unwrap()];
+    let attribute = |name: &str, value| Attribute { name: name.into(), value: Some(value) };
+    RunRow {
+        run_id: Bytes::copy_from_slice(id.as_bytes()),
+        started_at_ms,
+        updated_at_ms: started_at_ms + 5 * HOUR_MS,
+        closed_at_ms: if state.is_closed() { started_at_ms + 5 * HOUR_MS } else { 0 },
+        attributes: vec![attribute("total", Value::Integer(i64::try_from(hour % 7).unwrap()))],
+        ..row(hour, if hour.is_multiple_of(3) { "return" } else { "place" }, state)
+    }
+}
+
+/// What the indexes leave out is what the filter does not mean.
+async fn filters_are_answered_as_if_every_row_was_read(mut form: impl Form) {
+    let tables = form.open().tables;
+    let rows: Vec<RunRow> = (0..200).map(hourly).collect();
+    tables.apply(step(1, rows.iter().cloned().map(change).collect())).await.unwrap();
+    let now_ms = rows[199].started_at_ms;
+    for (text, count) in [
+        ("started_at > now - 10h", 10),
+        ("started_at >= -10h AND started_at < -8h", 2),
+        ("NOT started_at >= -10h", 189),
+        ("closed_at < -100h", 47),
+        ("updated_at <= -100h AND type = place", 63),
+        ("started_at = \"2027-01-15T08:00:00Z\"", 1),
+        ("(state = parked OR type = return) AND started_at > -1d", 12),
+        ("state != open", 100),
+        ("total >= 5 AND NOT (state = running OR state = parked)", 28),
+        ("closed_at:*", 100),
+        ("type = teleport", 0),
+        ("started_at > now", 0),
+    ] {
+        let filter = Filter::parse(text, now_ms).unwrap();
+        let expected: Vec<RunRow> =
+            rows.iter().rev().filter(|row| filter.matches(row)).cloned().collect();
+        assert_eq!(expected.len(), count, "{text}");
+        assert_eq!(paged(&*tables, &filter, 7).await, expected, "{text}");
+    }
+}
+
+async fn a_page_reads_a_bounded_number_of_rows(mut form: impl Form) {
+    let tables = form.open().tables;
+    let count = MAX_SCANNED_ROWS as u128 + 10;
+    let runs = (0..count).map(|number| change(row(number, "place", RunState::Running)));
+    tables.apply(step(1, runs.collect())).await.unwrap();
+    let oldest = Filter::parse("workflow_id = \"order/3\"", 0).unwrap();
+    let first = tables.list(&oldest, None, 5).await.unwrap();
+    assert_eq!((first.rows.len(), first.next), (0, Some(run_id(10))));
+    let rest = tables.list(&oldest, first.next, 5).await.unwrap();
+    assert_eq!((rest.rows.len(), rest.next), (1, None));
 }
 
 async fn applying_again_changes_nothing(mut form: impl Form) {
@@ -303,7 +375,7 @@ async fn applying_again_changes_nothing(mut form: impl Form) {
         tables.apply(again.clone()).await.unwrap();
         let closed = again.cursor.slot == Slot(2);
         assert_eq!(open_runs(&*tables, true).await.len(), usize::from(!closed));
-        assert_eq!(listed(&*tables, &ListFilter::default()).await.len(), 2);
+        assert_eq!(listed(&*tables, &Filter::default()).await.len(), 2);
         assert_eq!(tables.timers(9, None, 9).await.unwrap().len(), usize::from(!closed));
     }
     assert_eq!(
@@ -368,7 +440,7 @@ async fn nobody_sees_half_a_step(mut form: impl Form) {
             assert_eq!(found.map(|row| row.id()), Some(run_id(number)));
         }
         let end = Some(run_id(u128::from((nth + 1) * RUNS_OF_A_STEP)));
-        let page = tables.list(&ListFilter::default(), end, 40).await.unwrap();
+        let page = tables.list(&Filter::default(), end, 40).await.unwrap().rows;
         assert!(page.iter().all(|row| row.state == page[0].state), "half a step");
     }
     writing.join().unwrap();
@@ -406,8 +478,8 @@ async fn old_closed_runs_are_deleted_with_all_that_leads_to_them(mut form: impl 
     assert_eq!(tables.run_by_workflow_id("order/1").await.unwrap(), None);
     assert_eq!(tables.run_by_workflow_id("order/5").await.unwrap(), Some(again));
     assert!(tables.run_by_workflow_id("order/3").await.unwrap().is_some());
-    let of_type = ListFilter { workflow_type: Some("place_order".into()), ..ListFilter::default() };
-    for filter in [ListFilter::default(), of_type] {
+    let of_type = Filter::parse("type = place_order", 0).unwrap();
+    for filter in [Filter::default(), of_type] {
         let ids: Vec<RunId> = listed(&*tables, &filter).await.iter().map(RunRow::id).collect();
         assert_eq!(ids, [run_id(6), run_id(4), run_id(3)]);
     }

@@ -2,23 +2,22 @@
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use souk_orchestrator::engine::Filter;
 use souk_orchestrator::engine::row::{RunRow, RunState, TimerRow};
-use souk_orchestrator::engine::tables::{DrainStep, ListFilter, RunChange, Tables};
+use souk_orchestrator::engine::tables::{DrainStep, RunChange, Tables};
 
 use crate::forms::{Embedded, Form, Simulated};
 use crate::tables_contract::{active, change, chunk, row, run_id, step, timer};
 
-const STATES: [RunState; 10] = [
-    RunState::Running,
-    RunState::Compensating,
-    RunState::Parked,
-    RunState::Stuck,
-    RunState::Completed,
-    RunState::Failed,
-    RunState::Cancelled,
-    RunState::Terminated,
-    RunState::Paused,
-    RunState::Continued,
+/// What lists are asked for.
+const FILTERS: [&str; 7] = [
+    "",
+    "type = type_1",
+    "type = type",
+    "type = type* AND NOT state = open",
+    "type = type_1 OR state = parked",
+    "state = open AND (type = type_0 OR type = type_2)",
+    "closed_at > \"1970-01-01T00:00:00.100Z\"",
 ];
 
 #[tokio::test]
@@ -78,7 +77,7 @@ impl Lives {
 
     fn advance(&mut self, random: &mut StdRng, at: usize, is_new: bool) -> RunChange {
         let (row, timers) = &mut self.runs[at];
-        row.state = STATES[random.random_range(0..STATES.len())] as i32;
+        row.state = RunState::ALL[random.random_range(0..RunState::ALL.len())] as i32;
         row.open_steps.clear();
         if row.state().is_closed() {
             row.closed_at_ms = random.random_range(0..200);
@@ -127,11 +126,12 @@ async fn compare(one: &dyn Tables, other: &dyn Tables, lives: &Lives, random: &m
     for (before, limit) in [(None, 1_000), (some_run, 7)] {
         alike!(open_runs(false, before, limit));
         alike!(open_runs(true, before, limit));
-        for state in STATES.into_iter().map(Some).chain([None]) {
-            for workflow_type in [None, Some("type_1".to_owned()), Some("type".to_owned())] {
-                let filter = ListFilter { states: state.map(|state| vec![state]), workflow_type };
-                alike!(list(&filter, before, limit));
-            }
+        for text in FILTERS {
+            let filter = Filter::parse(text, 0).unwrap();
+            alike!(list(&filter, before, limit));
+        }
+        for state in RunState::ALL {
+            alike!(list(&Filter::of_states(&[state]), before, limit));
         }
     }
     let after = timer(100, 3, 9);

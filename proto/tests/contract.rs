@@ -46,7 +46,7 @@ const RPCS: [(&str, &str); 9] = [
     (
         "souk.workflow.v1.WorkflowService",
         "StartWorkflow SignalWorkflow QueryWorkflow UpdateWorkflow DescribeWorkflow ListWorkflows \
-         GetWorkflowHistory CancelWorkflow TerminateWorkflow PauseWorkflow ResumeWorkflow \
+         CountWorkflows GetWorkflowHistory CancelWorkflow TerminateWorkflow PauseWorkflow ResumeWorkflow \
          ResetWorkflow RetryStep SkipStep BatchOperate CreateSchedule ListSchedules PauseSchedule \
          BackfillSchedule DeleteSchedule",
     ),
@@ -54,8 +54,8 @@ const RPCS: [(&str, &str); 9] = [
 ];
 
 /// Methods that change nothing, by how their names begin.
-const READS: [&str; 9] =
-    ["Get", "List", "BatchGet", "Watch", "Search", "Suggest", "Recommend", "Query", "Describe"];
+const READS: [&str; 10] =
+    ["Get", "List", "Count", "BatchGet", "Watch", "Search", "Suggest", "Recommend", "Query", "Describe"];
 
 /// Where money or stock moves, so that the request id is required.
 const MOVES: [&str; 14] = [

@@ -1,9 +1,9 @@
 //! `souk workflow list`.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use souk_proto::time;
-use souk_proto::workflow::v1::{ListWorkflowsRequest, WorkflowState, WorkflowSummary};
+use souk_proto::workflow::v1::{ListWorkflowsRequest, WorkflowSummary};
 
 use super::output::{Output, print_json};
 use super::{Client, moment, state_name, why};
@@ -13,15 +13,51 @@ const MAX_LISTED: u16 = 1_000;
 /// Runs fetched at a time.
 const PAGE: usize = 200;
 
-/// Which runs.
+/// Which runs: all that is said must hold.
 #[derive(Args)]
-pub struct List {
-    /// Only in this state: running, compensating, parked, completed, failed, cancelled, terminated.
+pub struct Which {
+    /// Only in this state: running, compensating, parked, paused, completed, failed, cancelled, terminated, open, closed.
     #[arg(long)]
     state: Option<String>,
     /// Only of this type.
-    #[arg(long = "type", default_value = "")]
-    workflow_type: String,
+    #[arg(long = "type")]
+    workflow_type: Option<String>,
+    /// In the filter language (docs/FILTERS.md): 'started_at > -1h AND total_minor >= 10000'.
+    #[arg(long)]
+    filter: Option<String>,
+}
+
+impl Which {
+    /// All of it in the filter language; empty for all runs.
+    pub fn filter(&self) -> String {
+        let quoted = |text: &str| {
+            let escaped: String = text
+                .chars()
+                .flat_map(|letter| {
+                    matches!(letter, '"' | '\\' | '*').then_some('\\').into_iter().chain([letter])
+                })
+                .collect();
+            format!("\"{escaped}\"")
+        };
+        let state = self.state.as_deref().map(|state| format!("state = {}", quoted(state)));
+        let of_type = self.workflow_type.as_deref().map(|name| format!("type = {}", quoted(name)));
+        let parts: Vec<String> = state.into_iter().chain(of_type).collect();
+        match (
+            self.filter.as_deref().map(str::trim).filter(|filter| !filter.is_empty()),
+            parts.is_empty(),
+        ) {
+            (None, _) => parts.join(" AND "),
+            (Some(filter), true) => filter.to_owned(),
+            (Some(filter), false) => format!("({filter}) AND {}", parts.join(" AND ")),
+        }
+    }
+}
+
+/// Which runs, and how many.
+#[derive(Args)]
+pub struct List {
+    #[command(flatten)]
+    which: Which,
     /// At most this many.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_LISTED)))]
     limit: u16,
@@ -38,15 +74,14 @@ pub async fn print(client: &mut Client, list: List) -> Result<()> {
             "WORKFLOW", "TYPE", "STATE", "STARTED", "EVENTS"
         );
     }
-    let state = state(list.state.as_deref())?;
+    let filter = list.which.filter();
     let mut left = usize::from(list.limit);
     let mut page_token = String::new();
     while left > 0 {
         let request = ListWorkflowsRequest {
             page_size: left.min(PAGE) as i32,
             page_token,
-            state: state.into(),
-            workflow_type: list.workflow_type.clone(),
+            filter: filter.clone(),
         };
         let page = client.list_workflows(request).await?.into_inner();
         for run in &page.workflows {
@@ -74,10 +109,4 @@ fn print_row(run: &WorkflowSummary) {
         run.history_length,
         run.failure.as_ref().map_or_else(String::new, why),
     );
-}
-
-fn state(name: Option<&str>) -> Result<WorkflowState> {
-    let Some(name) = name else { return Ok(WorkflowState::Unspecified) };
-    let full = format!("WORKFLOW_STATE_{}", name.to_uppercase());
-    WorkflowState::from_str_name(&full).with_context(|| format!("no state is called {name:?}"))
 }

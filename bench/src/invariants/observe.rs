@@ -16,7 +16,7 @@ use souk_proto::order::v1::{ListOrdersRequest, Order, OrderState};
 use souk_proto::payment::v1::payment_service_client::PaymentServiceClient;
 use souk_proto::payment::v1::{ListPaymentsRequest, Payment};
 use souk_proto::workflow::v1::workflow_service_client::WorkflowServiceClient;
-use souk_proto::workflow::v1::{ListWorkflowsRequest, WorkflowState, WorkflowSummary};
+use souk_proto::workflow::v1::{ListWorkflowsRequest, WorkflowSummary};
 use uuid::Uuid;
 
 use super::{Baseline, Observation, SeenIntent, SeenOrder, SeenPayment, SeenStock, Shop, Standing};
@@ -59,8 +59,8 @@ impl Shop {
         payments.retain(|payment| of_load(&payment.order_id));
         let mut intents = self.intents().await?;
         intents.retain(|intent| of_load(&intent.order_id));
-        let parked = self.workflows(WorkflowState::Parked).await?;
-        let compensating = self.workflows(WorkflowState::Compensating).await?;
+        let parked = self.workflows("parked").await?;
+        let compensating = self.workflows("compensating").await?;
         let stock = self.stock().await?;
         Ok(Observation { orders, payments, intents, stock, parked, compensating })
     }
@@ -197,11 +197,11 @@ impl Shop {
     }
 
     /// The first workflows in `state`, with why.
-    async fn workflows(&self, state: WorkflowState) -> Result<Vec<String>> {
+    async fn workflows(&self, state: &str) -> Result<Vec<String>> {
         let mut client = WorkflowServiceClient::new(self.operator.clone());
         let request = ListWorkflowsRequest {
             page_size: TROUBLED_PAGE_SIZE,
-            state: state.into(),
+            filter: format!("state = {state}"),
             ..Default::default()
         };
         let page = client.list_workflows(request).await.context("listing workflows")?.into_inner();

@@ -151,7 +151,7 @@ async fn append(core: &Arc<Core>, slot: Slot, bytes: Bytes) -> bool {
 
 /// The batch is durable: say so, hand it on to be drained, and let its effects out.
 fn acknowledge(core: &Arc<Core>, slot: Slot, bytes: usize, commits: &mut Vec<Commit>) {
-    let count = commits.len();
+    let (at_ms, count) = (core.now_ms(), commits.len());
     let events: usize = commits.iter().map(Commit::bytes).sum();
     let mut cells = Vec::with_capacity(count);
     let mut effects = Vec::with_capacity(count);
@@ -164,7 +164,7 @@ fn acknowledge(core: &Arc<Core>, slot: Slot, bytes: usize, commits: &mut Vec<Com
             next = commit.and_then.map(|commit| *commit);
         }
     }
-    core.drainer.push(DrainSlot { slot, bytes: bytes as u64, cells, at_ms: core.now_ms() });
+    core.drainer.push(DrainSlot { slot, bytes: bytes as u64, cells, at_ms });
     while !effects.is_empty() {
         let rest = effects.split_off(effects.len().min(EFFECTS_PER_TASK));
         let chunk = std::mem::replace(&mut effects, rest);

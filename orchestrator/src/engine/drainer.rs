@@ -36,6 +36,8 @@ pub(crate) struct DrainSlot {
 #[derive(Default)]
 pub(crate) struct Drainer {
     slots: Mutex<VecDeque<DrainSlot>>,
+    /// When the oldest slot that is being applied became durable.
+    applying_ms: Mutex<Option<i64>>,
     wake: Notify,
     bytes: AtomicU64,
 }
@@ -57,8 +59,15 @@ impl Drainer {
         self.slots.lock().front().map(|slot| slot.at_ms)
     }
 
+    /// The tables know everything that was durable before this time, in unix milliseconds; `None`: everything.
+    pub fn behind_since_ms(&self) -> Option<i64> {
+        let slots = self.slots.lock();
+        self.applying_ms.lock().or_else(|| slots.front().map(|slot| slot.at_ms))
+    }
+
     fn take(&self) -> Vec<DrainSlot> {
         let mut slots = self.slots.lock();
+        *self.applying_ms.lock() = slots.front().map(|slot| slot.at_ms);
         let (mut runs, mut bytes) = (0, 0);
         let fitting = slots.iter().take_while(|slot| {
             runs += slot.cells.len();
@@ -139,6 +148,7 @@ async fn drain_some(core: &Arc<Core>) -> u64 {
             () = core.fenced.cancelled() => return 0,
         }
     }
+    *core.drainer.applying_ms.lock() = None;
     core.drainer.bytes.fetch_sub(bytes, Ordering::Relaxed);
     bytes
 }

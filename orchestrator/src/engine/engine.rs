@@ -39,7 +39,7 @@ pub use footprint::Footprint;
 pub use open_runs::OpenRun;
 pub use start::{StartRequest, Started};
 pub use unmoved::Unmoved;
-pub use view::{Description, HistoryEvent, ListPage};
+pub use view::{Counted, Description, HistoryEvent, ListPage};
 
 /// A running engine. Cheap to clone; [`Engine::shutdown`] ends it.
 #[derive(Clone)]

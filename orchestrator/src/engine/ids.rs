@@ -14,6 +14,18 @@ impl RunId {
         self.0.as_bytes()
     }
 
+    /// An id that is not above that of any run whose id was made at this time (unix milliseconds) or later.
+    pub fn first_at(ms: i64) -> RunId {
+        // The first six bytes are the time.
+        let ms = u128::try_from(ms).unwrap_or(0).min((1 << 48) - 1);
+        RunId(Uuid::from_u128(ms << 80))
+    }
+
+    /// When the id was made, in unix milliseconds.
+    pub fn time_ms(&self) -> i64 {
+        i64::try_from(self.0.as_u128() >> 80).unwrap_or(i64::MAX)
+    }
+
     /// Reads the sixteen bytes of [`RunId::as_bytes`]; `None` if there are not exactly sixteen.
     pub fn from_slice(bytes: &[u8]) -> Option<RunId> {
         Uuid::from_slice(bytes).ok().map(RunId)

@@ -82,6 +82,19 @@ pub const READ_BYTES: usize = 4 * 1024 * 1024;
 pub const REPLAY_READ_BYTES: usize = 512 * 1024;
 /// Rows that one page of a scan or a list returns.
 pub const MAX_PAGE_ROWS: usize = 1_000;
+/// Rows that one page of a list reads at most to find those that the filter means.
+pub const MAX_SCANNED_ROWS: usize = 5_000;
+/// Pages of a list that one count reads.
+pub const MAX_COUNTED_PAGES: usize = 10;
+/// Bytes of a filter.
+pub const MAX_FILTER_BYTES: usize = 4_096;
+/// How deep a filter is nested.
+pub const MAX_FILTER_DEPTH: usize = 32;
+/// Comparisons in a filter.
+pub const MAX_FILTER_COMPARISONS: usize = 200;
+/// How long before or after the first event of a run its id may have been made, in milliseconds, to be found by the
+/// time of its start: a child's id is made with its parent's decision, a next turn's may be ahead of a clock set back.
+pub const START_SLACK_MS: i64 = 3_600_000;
 /// Runs that are loaded side by side after a restart.
 pub const RECOVERY_CONCURRENCY: usize = 64;
 

@@ -10,7 +10,7 @@
 //! | [`cx`], [`step`], [`rounds`], [`failure`], [`registry`], [`resources`] | what workflows are written with |
 //! | `run` | one run in memory: live and in replay |
 //! | `cell`, `directory`, `load`, `idle` | which runs are in memory, and how they come and go |
-//! | [`attribute`] | by what runs are found |
+//! | [`attribute`], [`filter`] | by what runs are found, and how |
 //! | [`event`], `slot` | what is recorded, and its bytes |
 //! | `core`, `committer` | group commit: nothing leaves before it is durable |
 //! | `effects`, `call`, `drive`, `timers` | what a durable event lets out |
@@ -37,6 +37,7 @@ pub mod engine;
 pub mod error;
 pub mod event;
 pub mod failure;
+pub mod filter;
 mod idle;
 pub mod ids;
 pub mod limits;
@@ -64,6 +65,7 @@ pub use self::cx::{Cx, Saga};
 pub use self::engine::{Answer, Engine, StartRequest, Started, WeakEngine};
 pub use self::error::Error;
 pub use self::failure::Failure;
+pub use self::filter::Filter;
 pub use self::registry::Registry;
 pub use self::resources::Resources;
 pub use self::rounds::Round;

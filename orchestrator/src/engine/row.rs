@@ -35,6 +35,20 @@ pub enum RunState {
 }
 
 impl RunState {
+    /// All of them.
+    pub const ALL: [RunState; 10] = [
+        RunState::Running,
+        RunState::Compensating,
+        RunState::Parked,
+        RunState::Stuck,
+        RunState::Completed,
+        RunState::Failed,
+        RunState::Cancelled,
+        RunState::Terminated,
+        RunState::Paused,
+        RunState::Continued,
+    ];
+
     /// Its name in lower case, for metrics and people.
     pub fn name(self) -> &'static str {
         match self {

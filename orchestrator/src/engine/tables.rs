@@ -15,8 +15,9 @@ pub mod sim;
 
 use async_trait::async_trait;
 
+use super::filter::Filter;
 use super::ids::RunId;
-use super::row::{Cursor, HistoryChunk, RunRow, RunState, TimerRow};
+use super::row::{Cursor, HistoryChunk, RunRow, TimerRow};
 
 /// Why the tables could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -69,21 +70,14 @@ pub struct Expired {
     pub next: Option<RunId>,
 }
 
-/// Which runs a list shows.
-#[derive(Clone, Debug, Default)]
-pub struct ListFilter {
-    /// Only those in one of these states.
-    pub states: Option<Vec<RunState>>,
-    /// Only those of this type.
-    pub workflow_type: Option<String>,
-}
-
-impl ListFilter {
-    /// Whether the list shows this run.
-    pub fn matches(&self, row: &RunRow) -> bool {
-        self.states.as_ref().is_none_or(|states| states.contains(&row.state()))
-            && self.workflow_type.as_ref().is_none_or(|name| *name == row.workflow_type)
-    }
+/// A page of a list.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Listed {
+    /// Runs that the filter means, newest first.
+    pub rows: Vec<RunRow>,
+    /// The last run that was looked at, where the page ends because it is full or enough was looked at: go on before it.
+    /// `None` if there is nothing older.
+    pub next: Option<RunId>,
 }
 
 /// The keyed tables. See the module for the rules.
@@ -130,13 +124,15 @@ pub trait Tables: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<RunRow>, Error>;
 
-    /// Runs of any state, newest first, those older than `before` only, at most `limit`.
+    /// Runs that the filter means, newest first, those older than `before` only, at most `limit`. Reads no row outside
+    /// of the filter's [scope](Filter::scope), and no more than [`MAX_SCANNED_ROWS`](super::limits::MAX_SCANNED_ROWS):
+    /// a page may have fewer rows than wanted, or none, and still not be the last.
     async fn list(
         &self,
-        filter: &ListFilter,
+        filter: &Filter,
         before: Option<RunId>,
         limit: usize,
-    ) -> Result<Vec<RunRow>, Error>;
+    ) -> Result<Listed, Error>;
 
     /// Deletes closed runs that ended before a time (unix milliseconds), with everything that leads to them; a workflow
     /// id whose newest run is deleted is free again. Looks at no more than `limit` closed runs, those after `after`

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use souk_orchestrator::engine::Filter;
 use souk_orchestrator::engine::StartRequest;
 use souk_orchestrator::engine::log::sim::{Fault, Operation, Unsynced};
 use souk_orchestrator::engine::row::RunState;
-use souk_orchestrator::engine::tables::ListFilter;
 
 use super::bank::Behaviour;
 use super::transfer::Transfer;
@@ -103,7 +103,7 @@ async fn check(world: &World) {
     // Four steps each, and one run does not come to its last.
     assert_eq!(keys.count(), RUNS.len() * 4 - 1, "{:?}", world.bank.effects().keys());
     world.pass(Duration::from_secs(2)).await;
-    let listed = world.engine.list(&ListFilter::default(), None, 100).await.unwrap();
+    let listed = world.engine.list(&Filter::default(), None, 100).await.unwrap();
     assert_eq!(listed.rows.len(), RUNS.len());
 }
 

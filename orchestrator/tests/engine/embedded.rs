@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use souk_orchestrator::engine::Filter;
 use souk_orchestrator::engine::log::fjall::{FjallLog, Store};
 use souk_orchestrator::engine::row::RunState;
 use souk_orchestrator::engine::seams::Seams;
-use souk_orchestrator::engine::tables::ListFilter;
 use souk_orchestrator::engine::tables::fjall::FjallTables;
 use souk_orchestrator::engine::{Engine, Options, Resources, StartRequest};
 
@@ -56,7 +56,7 @@ async fn five_hundred_runs_at_once_end_and_are_found_after_a_restart() {
 
     let store = Arc::new(Store::open(folder.path()).unwrap());
     let engine = open(&store, &bank).await;
-    let failed = ListFilter { states: Some(vec![RunState::Failed]), workflow_type: None };
+    let failed = Filter::of_states(&[RunState::Failed]);
     assert_eq!(engine.list(&failed, None, 1_000).await.unwrap().rows.len(), 72);
     let described = engine.describe("t1").await.unwrap();
     assert_eq!(described.row.state(), RunState::Completed);

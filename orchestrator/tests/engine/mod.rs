@@ -7,6 +7,8 @@ mod chaos;
 mod crash;
 mod embedded;
 mod errors;
+mod filters;
+mod filters_page;
 mod golden;
 mod heartbeat;
 mod lengths;

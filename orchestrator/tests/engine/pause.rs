@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use souk_orchestrator::engine::Filter;
 use souk_orchestrator::engine::error::Error;
 use souk_orchestrator::engine::log::sim::{Fault, Operation, Unsynced};
 use souk_orchestrator::engine::row::RunState;
-use souk_orchestrator::engine::tables::ListFilter;
 
 use super::bank::Behaviour;
 use super::transfer::Transfer;
@@ -32,7 +32,7 @@ async fn what_comes_while_a_run_is_paused_waits_across_a_crash_and_is_taken_in_o
             world.pass(Duration::from_secs(3_600)).await;
             assert_eq!(world.bank.journal(), ["withdraw"]);
         }
-        let filter = ListFilter { states: Some(vec![RunState::Paused]), workflow_type: None };
+        let filter = Filter::of_states(&[RunState::Paused]);
         assert_eq!(world.engine.list(&filter, None, 9).await.unwrap().rows.len(), 1);
         // The process may die while the run is resumed: before it is on record, or after.
         if nth > 1 {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use souk_orchestrator::engine::Filter;
 use souk_orchestrator::engine::log::sim::{Fault, Operation, Unsynced};
 use souk_orchestrator::engine::row::RunState;
-use souk_orchestrator::engine::tables::ListFilter;
 use souk_orchestrator::engine::{Error, Options};
 
 use super::transfer::{self, Transfer};
@@ -28,7 +28,7 @@ async fn world(seed: u64) -> World {
 }
 
 async fn listed(world: &World) -> usize {
-    world.engine.list(&ListFilter::default(), None, 100).await.unwrap().rows.len()
+    world.engine.list(&Filter::default(), None, 100).await.unwrap().rows.len()
 }
 
 #[tokio::test(start_paused = true)]

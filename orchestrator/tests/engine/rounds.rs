@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
+use souk_orchestrator::engine::Filter;
 use souk_orchestrator::engine::cx::{Signal, Update};
 use souk_orchestrator::engine::error::StuckCode;
 use souk_orchestrator::engine::event::Body;
 use souk_orchestrator::engine::log::sim::{Fault, Operation, Unsynced};
 use souk_orchestrator::engine::recorded::check;
 use souk_orchestrator::engine::row::RunState;
-use souk_orchestrator::engine::tables::ListFilter;
 use souk_orchestrator::engine::{Cx, Error, Failure, Registry, Round};
 
 use super::bank::Behaviour;
@@ -124,7 +124,7 @@ async fn add(world: &World, workflow_id: &str, id: u32, number: u32) -> Result<b
 
 async fn states(world: &World) -> Vec<RunState> {
     world.pass(Duration::from_secs(1)).await;
-    let page = world.engine.list(&ListFilter::default(), None, 100).await.unwrap();
+    let page = world.engine.list(&Filter::default(), None, 100).await.unwrap();
     page.rows.iter().map(|row| row.state()).collect()
 }
 

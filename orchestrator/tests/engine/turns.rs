@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use souk_orchestrator::engine::Filter;
 use souk_orchestrator::engine::cx::Signal;
 use souk_orchestrator::engine::log::sim::{Fault, Operation, Unsynced};
 use souk_orchestrator::engine::row::RunState;
-use souk_orchestrator::engine::tables::ListFilter;
 use souk_orchestrator::engine::{Answer, Cx, Error, Failure, Registry};
 
 use super::shapes::note;
@@ -79,7 +79,7 @@ async fn add(world: &World, id: u32, number: u32) -> Result<bool, Error> {
 
 async fn states(world: &World) -> Vec<RunState> {
     world.pass(Duration::from_secs(1)).await;
-    let page = world.engine.list(&ListFilter::default(), None, 100).await.unwrap();
+    let page = world.engine.list(&Filter::default(), None, 100).await.unwrap();
     page.rows.iter().map(|row| row.state()).collect()
 }
 

@@ -56,7 +56,7 @@ async fn a_parked_run_says_what_it_waits_for_and_what_it_owes() {
     assert_eq!(owed, ["CreatePayment", "ReserveStock", "CancelOrder"]);
     // It is found by looking for what is parked.
     let request = ListWorkflowsRequest {
-        state: WorkflowState::Parked.into(),
+        filter: "state = parked AND step = ReturnPayment AND failure = UNAVAILABLE".into(),
         ..ListWorkflowsRequest::default()
     };
     world.pass(Duration::from_secs(1)).await;

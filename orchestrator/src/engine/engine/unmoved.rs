@@ -8,10 +8,10 @@ use super::Engine;
 use crate::engine::cell::RunCell;
 use crate::engine::core::Core;
 use crate::engine::error::Error;
+use crate::engine::filter::Filter;
 use crate::engine::limits::{MAX_PAGE_ROWS, WATCH_AT_LATEST_MS, WATCH_EVERY_MS};
 use crate::engine::row::{RunRow, RunState};
 use crate::engine::run::Phase;
-use crate::engine::tables::ListFilter;
 
 /// Runs of one type that are at the same step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,8 +107,8 @@ async fn unmoved(core: &Arc<Core>) -> Result<Vec<Unmoved>, Error> {
     for cell in core.directory.cells() {
         look(&cell, now_ms, &mut lines)?;
     }
-    let parked = ListFilter { states: Some(vec![RunState::Parked]), workflow_type: None };
-    for row in core.tables.list(&parked, None, MAX_PAGE_ROWS).await? {
+    let parked = Filter::of_states(&[RunState::Parked]);
+    for row in core.tables.list(&parked, None, MAX_PAGE_ROWS).await?.rows {
         let cause = row.parked_by.clone().unwrap_or_default();
         lines.add(line(&row, now_ms, cause.step, format!("{}: {}", cause.code, cause.message)));
     }

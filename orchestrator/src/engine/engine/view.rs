@@ -1,6 +1,6 @@
 //! What may be seen of runs: descriptions, histories, lists. Only what is durable is shown.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,11 +13,12 @@ use crate::engine::directory::Found;
 use crate::engine::drainer::unpack;
 use crate::engine::error::Error;
 use crate::engine::event::{Body, Event};
+use crate::engine::filter::Filter;
 use crate::engine::ids::RunId;
-use crate::engine::limits::{MAX_PAGE_ROWS, READ_BYTES};
-use crate::engine::row::RunRow;
+use crate::engine::limits::{MAX_COUNTED_PAGES, MAX_PAGE_ROWS, READ_BYTES};
+use crate::engine::row::{RunRow, RunState};
 use crate::engine::run::PendingCall;
-use crate::engine::tables::ListFilter;
+use crate::engine::tables::Listed;
 
 /// What is known of a run.
 #[derive(Clone, Debug)]
@@ -42,7 +43,20 @@ pub struct HistoryEvent {
 pub struct ListPage {
     /// Newest first.
     pub rows: Vec<RunRow>,
-    /// The list knows everything that was durable at this time, in unix milliseconds.
+    /// Where the next page begins: `before` this run. `None` if there is none.
+    pub next: Option<RunId>,
+    /// The list knows everything that was durable before this time, in unix milliseconds.
+    pub as_of_ms: i64,
+}
+
+/// How many runs there are.
+#[derive(Clone, Debug, Default)]
+pub struct Counted {
+    /// By type and state.
+    pub runs: BTreeMap<(String, RunState), u64>,
+    /// Where to go on counting: `before` this run. `None` if all were counted.
+    pub next: Option<RunId>,
+    /// The count knows everything that was durable before this time, in unix milliseconds.
     pub as_of_ms: i64,
 }
 
@@ -68,19 +82,49 @@ impl Engine {
         self.core.directory.len()
     }
 
-    /// Runs, newest first; those older than `before` only. Eventual: see [`ListPage::as_of_ms`].
+    /// Runs that the filter means, newest first; those older than `before` only. Eventual: see [`ListPage::as_of_ms`].
     ///
     /// # Errors
     /// If the tables cannot be read.
     pub async fn list(
         &self,
-        filter: &ListFilter,
+        filter: &Filter,
         before: Option<RunId>,
         limit: usize,
     ) -> Result<ListPage, Error> {
-        let as_of_ms = self.core.drainer.oldest_ms().unwrap_or_else(|| self.core.now_ms());
-        let rows = self.core.tables.list(filter, before, limit.min(MAX_PAGE_ROWS)).await?;
-        Ok(ListPage { rows, as_of_ms })
+        let as_of_ms = self.core.drainer.behind_since_ms();
+        let as_of_ms = as_of_ms.unwrap_or_else(|| self.core.now_ms());
+        let Listed { rows, next } =
+            self.core.tables.list(filter, before, limit.min(MAX_PAGE_ROWS)).await?;
+        Ok(ListPage { rows, next, as_of_ms })
+    }
+
+    /// How many runs of each type and state the filter means, as far as a bounded look goes; those older than `before` only.
+    ///
+    /// # Errors
+    /// If the tables cannot be read.
+    pub async fn count(&self, filter: &Filter, before: Option<RunId>) -> Result<Counted, Error> {
+        let mut counted = Counted { next: before, ..Counted::default() };
+        for page in 0..MAX_COUNTED_PAGES {
+            let listed = self.list(filter, counted.next, MAX_PAGE_ROWS).await?;
+            if page == 0 {
+                counted.as_of_ms = listed.as_of_ms;
+            }
+            for row in listed.rows {
+                let state = row.state();
+                *counted.runs.entry((row.workflow_type, state)).or_default() += 1;
+            }
+            counted.next = listed.next;
+            if counted.next.is_none() {
+                break;
+            }
+        }
+        Ok(counted)
+    }
+
+    /// What time it is for the engine, in unix milliseconds.
+    pub fn now_ms(&self) -> i64 {
+        self.core.now_ms()
     }
 
     /// The history of a run from event `from` on. With `follow` it goes on with every event that becomes durable, until

@@ -17,7 +17,8 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 
 use self::values::{ClosedRun, decode};
-use super::{DrainStep, Error, Expired, ListFilter, Tables};
+use super::{DrainStep, Error, Expired, Listed, Tables};
+use crate::engine::filter::Filter;
 use crate::engine::ids::RunId;
 use crate::engine::log::fjall::{StorageError, Store};
 use crate::engine::row::{Cursor, HistoryChunk, RunRow, TimerRow};
@@ -222,10 +223,10 @@ impl Tables for FjallTables {
 
     async fn list(
         &self,
-        filter: &ListFilter,
+        filter: &Filter,
         before: Option<RunId>,
         limit: usize,
-    ) -> Result<Vec<RunRow>, Error> {
+    ) -> Result<Listed, Error> {
         list::list(self, filter, before, limit)
     }
 

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 
 pub(crate) use self::content::{TableContent, TableWrite};
 
-use super::{DrainStep, Error, Expired, ListFilter, Tables};
+use super::{DrainStep, Error, Expired, Listed, Tables};
+use crate::engine::filter::Filter;
 use crate::engine::ids::RunId;
 use crate::engine::log::sim::{Disk, Fault, Operation, TABLES};
 use crate::engine::row::{Cursor, HistoryChunk, RunRow, TimerRow};
@@ -89,10 +90,10 @@ impl Tables for SimTables {
 
     async fn list(
         &self,
-        filter: &ListFilter,
+        filter: &Filter,
         before: Option<RunId>,
         limit: usize,
-    ) -> Result<Vec<RunRow>, Error> {
+    ) -> Result<Listed, Error> {
         Ok(self.look(|tables| tables.list(filter, before, limit)).await)
     }
 

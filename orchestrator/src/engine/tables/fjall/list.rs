@@ -1,57 +1,88 @@
 //! Pages of runs, newest first, merged from the keyspaces that hold or index them.
 
+use std::ops::Bound;
+
 use ::fjall::{Iter, Readable, Snapshot};
 
 use super::{FjallTables, damaged, keys};
+use crate::engine::filter::{Filter, Scope};
 use crate::engine::ids::RunId;
-use crate::engine::row::{RunRow, RunState};
-use crate::engine::tables::{Error, ListFilter};
+use crate::engine::limits::MAX_SCANNED_ROWS;
+use crate::engine::tables::{Error, Listed};
 
 /// Bound on the workflow types that a list without a type looks through. A build registers some dozens.
 const TYPE_LIMIT: usize = 10_000;
 
-const STATES: [RunState; 10] = [
-    RunState::Running,
-    RunState::Compensating,
-    RunState::Parked,
-    RunState::Stuck,
-    RunState::Completed,
-    RunState::Failed,
-    RunState::Cancelled,
-    RunState::Terminated,
-    RunState::Paused,
-    RunState::Continued,
-];
-
 /// One page.
 pub(super) fn list(
     tables: &FjallTables,
-    filter: &ListFilter,
+    filter: &Filter,
     before: Option<RunId>,
     limit: usize,
-) -> Result<Vec<RunRow>, Error> {
+) -> Result<Listed, Error> {
     let snapshot = tables.snapshot();
-    let mut sources = if filter.states.is_none() && filter.workflow_type.is_none() {
-        all_runs(tables, &snapshot, before)
+    let scope = filter.scope();
+    let Some(range) = Range::of(&scope, before) else { return Ok(Listed::default()) };
+    let mut sources = if scope.is_any_kind() {
+        all_runs(tables, &snapshot, &range)
     } else {
-        listed_runs(tables, &snapshot, filter, before)?
+        listed_runs(tables, &snapshot, &scope, &range)?
     };
     let mut heads = Vec::with_capacity(sources.len());
     for source in &mut sources {
         heads.push(next_of(tables, source)?);
     }
-    let mut rows = Vec::new();
-    while rows.len() < limit {
+    let mut listed = Listed::default();
+    let mut scanned = 0;
+    loop {
         let newest =
             heads.iter().enumerate().filter_map(|(at, head)| head.map(|id| (id, at))).max();
-        let Some((run_id, at)) = newest else { break };
+        let Some((run_id, at)) = newest else {
+            listed.next = None;
+            return Ok(listed);
+        };
+        if listed.rows.len() >= limit || scanned >= MAX_SCANNED_ROWS {
+            return Ok(listed);
+        }
         heads[at] = next_of(tables, &mut sources[at])?;
-        rows.push(tables.indexed(&snapshot, run_id)?);
+        let row = tables.indexed(&snapshot, run_id)?;
+        scanned += 1;
+        listed.next = Some(run_id);
+        if filter.matches(&row) {
+            listed.rows.push(row);
+        }
     }
-    Ok(rows)
 }
 
-/// Where runs older than `before` come from, newest first.
+/// Ids of runs, from the first one up to the end, which is not within.
+struct Range {
+    first: RunId,
+    end: Option<RunId>,
+}
+
+impl Range {
+    /// `None` if no run can be within.
+    fn of(scope: &Scope, before: Option<RunId>) -> Option<Range> {
+        let (first, bound) = (scope.first_run(), scope.end_run());
+        let end = match (bound, before) {
+            (Some(bound), Some(before)) => Some(bound.min(before)),
+            (bound, before) => bound.or(before),
+        };
+        end.is_none_or(|end| first < end).then_some(Range { first, end })
+    }
+
+    /// The range behind a prefix that all keys have in front.
+    fn keys(&self, prefix: &[u8]) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+        let key = |run_id: &RunId| [prefix, run_id.as_bytes()].concat();
+        let last = || Bound::Included([prefix, &[u8::MAX; 16]].concat());
+        (
+            Bound::Included(key(&self.first)),
+            self.end.as_ref().map_or_else(last, |end| Bound::Excluded(key(end))),
+        )
+    }
+}
+
+/// Where runs come from, newest first.
 struct Source {
     entries: Iter,
     run_of: fn(&[u8]) -> Option<RunId>,
@@ -66,15 +97,12 @@ fn next_of(tables: &FjallTables, source: &mut Source) -> Result<Option<RunId>, E
     }
 }
 
-fn all_runs(tables: &FjallTables, snapshot: &Snapshot, before: Option<RunId>) -> Vec<Source> {
+fn all_runs(tables: &FjallTables, snapshot: &Snapshot, range: &Range) -> Vec<Source> {
     let keyspaces = &tables.store.tables;
     [&keyspaces.open, &keyspaces.closed]
         .into_iter()
         .map(|keyspace| Source {
-            entries: match before {
-                Some(before) => snapshot.range(keyspace, ..before.as_bytes().to_vec()),
-                None => snapshot.iter(keyspace),
-            },
+            entries: snapshot.range(keyspace, range.keys(&[])),
             run_of: RunId::from_slice,
         })
         .collect()
@@ -83,26 +111,18 @@ fn all_runs(tables: &FjallTables, snapshot: &Snapshot, before: Option<RunId>) ->
 fn listed_runs(
     tables: &FjallTables,
     snapshot: &Snapshot,
-    filter: &ListFilter,
-    before: Option<RunId>,
+    scope: &Scope,
+    range: &Range,
 ) -> Result<Vec<Source>, Error> {
-    let types = match &filter.workflow_type {
-        Some(workflow_type) => vec![workflow_type.clone()],
+    let types = match &scope.types {
+        Some(types) => types.iter().cloned().collect(),
         None => known_types(tables, snapshot)?,
     };
-    let wanted = |state: &RunState| filter.states.as_ref().is_none_or(|only| only.contains(state));
-    let states: Vec<RunState> = STATES.into_iter().filter(wanted).collect();
-    let mut sources = Vec::with_capacity(types.len() * states.len());
+    let mut sources = Vec::with_capacity(types.len() * scope.states.len());
     for workflow_type in &types {
-        for state in &states {
+        for state in &scope.states {
             let prefix = keys::listing_state(workflow_type, *state as i32);
-            let entries = match before {
-                Some(before) => {
-                    let end = [prefix.as_slice(), before.as_bytes()].concat();
-                    snapshot.range(&tables.store.tables.listing, prefix..end)
-                }
-                None => snapshot.prefix(&tables.store.tables.listing, prefix),
-            };
+            let entries = snapshot.range(&tables.store.tables.listing, range.keys(&prefix));
             sources.push(Source { entries, run_of: keys::run_of_listing });
         }
     }

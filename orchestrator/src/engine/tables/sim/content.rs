@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
+use crate::engine::filter::Filter;
 use crate::engine::ids::RunId;
+use crate::engine::limits::MAX_SCANNED_ROWS;
 use crate::engine::row::{Cursor, HistoryChunk, RunRow, TimerRow};
-use crate::engine::tables::{DrainStep, ListFilter};
+use crate::engine::tables::{DrainStep, Listed};
 
 /// A timer in the order in which timers are read.
 type TimerKey = (i64, RunId, u64);
@@ -44,11 +46,10 @@ impl TableContent {
         limit: usize,
     ) -> (Vec<RunId>, Option<RunId>) {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let started_ms = |run_id: &RunId| (run_id.0.as_u128() >> 80) as i64;
         let closed: Vec<&RunRow> = self
             .runs
             .range((start, Bound::Unbounded))
-            .take_while(|(run_id, _)| started_ms(run_id) < closed_before_ms)
+            .take_while(|(run_id, _)| run_id.time_ms() < closed_before_ms)
             .map(|(_, row)| row)
             .filter(|row| row.state().is_closed())
             .take(limit)
@@ -153,21 +154,28 @@ impl TableContent {
             .collect()
     }
 
-    pub(crate) fn list(
-        &self,
-        filter: &ListFilter,
-        before: Option<RunId>,
-        limit: usize,
-    ) -> Vec<RunRow> {
+    pub(crate) fn list(&self, filter: &Filter, before: Option<RunId>, limit: usize) -> Listed {
         let end = before.map_or(Bound::Unbounded, Bound::Excluded);
-        self.runs
-            .range((Bound::Unbounded, end))
-            .rev()
-            .map(|(_, row)| row)
-            .filter(|row| filter.matches(row))
-            .take(limit)
-            .cloned()
-            .collect()
+        let mut listed = Listed::default();
+        let scope = filter.scope();
+        let is_within = |row: &RunRow| {
+            let (run_id, types) = (row.id(), scope.types.as_ref());
+            run_id >= scope.first_run()
+                && scope.end_run().is_none_or(|end| run_id < end)
+                && scope.states.contains(&row.state())
+                && types.is_none_or(|types| types.contains(&row.workflow_type))
+        };
+        let rows = self.runs.range((Bound::Unbounded, end)).rev().map(|(_, row)| row);
+        for (scanned, row) in rows.filter(|row| is_within(row)).enumerate() {
+            if listed.rows.len() >= limit || scanned >= MAX_SCANNED_ROWS {
+                return listed;
+            }
+            listed.next = Some(row.id());
+            if filter.matches(row) {
+                listed.rows.push(row.clone());
+            }
+        }
+        Listed { next: None, ..listed }
     }
 }
 
