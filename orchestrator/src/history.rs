@@ -3,6 +3,7 @@
 //! Events name steps by the number of their command; names, occurrences and effect keys are known from the event that
 //! scheduled them, so a walk always begins at the first event.
 
+mod children;
 mod messages;
 
 use std::collections::{BTreeMap, HashMap};
@@ -46,6 +47,10 @@ pub struct Walk {
     pub input: bytes::Bytes,
     state: WorkflowState,
     state_before_stuck: WorkflowState,
+    /// Children, by the command under which the run knows them.
+    children: BTreeMap<u64, children::Child>,
+    /// The function has returned, and only children keep the run from ending.
+    is_ending: bool,
     /// Of a paused run: where it goes on.
     paused_from: Option<WorkflowState>,
 }
@@ -79,6 +84,7 @@ impl Walk {
             }
             Body::Unpaused(_) => self.paused_from.take().unwrap_or(self.state),
             Body::Started(_) => WorkflowState::Running,
+            Body::UndoRetried(_) | Body::UndoSkipped(_) if self.is_ending => WorkflowState::Running,
             Body::CompensationBegan(_) | Body::UndoRetried(_) | Body::UndoSkipped(_) => {
                 WorkflowState::Compensating
             }
@@ -111,6 +117,7 @@ impl Walk {
                 for occurrence in e.carried.iter().flat_map(|carried| &carried.occurrences) {
                     self.undo_occurrences.insert(occurrence.name.clone(), occurrence.count);
                 }
+                self.carry_children(e);
                 wire.name.clone_from(&e.workflow_type);
                 wire.payload = e.input.clone();
                 wire.set_kind(Kind::Started);
@@ -281,7 +288,7 @@ impl Walk {
                 wire.failure = Some(told("TERMINATED", &e.reason));
                 wire.set_kind(Kind::Terminated);
             }
-            _ => {}
+            body => self.observe_child(body, wire),
         }
     }
 

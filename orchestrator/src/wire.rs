@@ -3,11 +3,13 @@
 use bytes::Bytes;
 use souk_proto::time::{self, timestamp};
 use souk_proto::workflow::v1::{
-    SearchAttribute, SearchAttributeKind, WorkflowDetail, WorkflowFailure, WorkflowState,
-    WorkflowSummary,
+    OpenChild as WireChild, ParentClosePolicy, SearchAttribute, SearchAttributeKind,
+    WorkflowDetail, WorkflowFailure, WorkflowState, WorkflowSummary,
 };
 
 use crate::engine::attribute::{Attribute, Attributes, Value};
+use crate::engine::event::{OpenChild, ParentClose};
+use crate::engine::ids::RunId;
 use crate::engine::row::{RunRow, RunState};
 use crate::history::{Walk, failure};
 
@@ -44,6 +46,8 @@ pub fn summary(row: &RunRow) -> WorkflowSummary {
 
 /// A run in full.
 pub fn detail(row: &RunRow, walk: &Walk) -> WorkflowDetail {
+    let parent = row.parent.as_ref();
+    let parent_run_id = parent.and_then(|parent| RunId::from_slice(&parent.run_id));
     WorkflowDetail {
         summary: Some(summary(row)),
         input: walk.input.clone(),
@@ -53,6 +57,9 @@ pub fn detail(row: &RunRow, walk: &Walk) -> WorkflowDetail {
         parked_cause: parked_cause(row),
         answer: row.answer.clone().unwrap_or_default(),
         result: row.result.clone().unwrap_or_default(),
+        parent_workflow_id: parent.map(|parent| parent.workflow_id.clone()).unwrap_or_default(),
+        parent_run_id: parent_run_id.map(|id| id.to_string()).unwrap_or_default(),
+        open_children: row.open_children.iter().map(open_child).collect(),
     }
 }
 
@@ -107,6 +114,20 @@ pub fn attributes_json(changes: &[Attribute]) -> Bytes {
         |change: &Attribute| (change.name.clone(), change.value.as_ref().map(value).into());
     let object: serde_json::Map<String, serde_json::Value> = changes.iter().map(changed).collect();
     serde_json::Value::from(object).to_string().into()
+}
+
+fn open_child(child: &OpenChild) -> WireChild {
+    let policy = match child.policy() {
+        ParentClose::Cancel => ParentClosePolicy::Cancel,
+        ParentClose::Terminate => ParentClosePolicy::Terminate,
+        ParentClose::Abandon => ParentClosePolicy::Abandon,
+    };
+    WireChild {
+        workflow_id: child.workflow_id.clone(),
+        workflow_type: child.workflow_type.clone(),
+        parent_close_policy: policy.into(),
+        started: child.is_started,
+    }
 }
 
 fn parked_cause(row: &RunRow) -> Option<WorkflowFailure> {

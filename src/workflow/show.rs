@@ -76,6 +76,14 @@ fn print_detail(run: &WorkflowDetail) {
         let last = last.map_or_else(String::new, |failure| format!(", last: {}", why(failure)));
         println!("trying {} (failed attempts: {}{last})", step.step, step.attempts);
     }
+    if !run.parent_workflow_id.is_empty() {
+        println!("child of {} (run {})", run.parent_workflow_id, run.parent_run_id);
+    }
+    for child in &run.open_children {
+        let policy = child.parent_close_policy().as_str_name().to_lowercase();
+        let policy = policy.trim_start_matches("parent_close_policy_").to_owned();
+        println!("open child {} {} (at the end: {policy})", child.workflow_type, child.workflow_id);
+    }
     if let Some(cause) = &run.parked_cause {
         println!("parked: {}", why(cause));
     }

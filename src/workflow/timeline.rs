@@ -52,7 +52,9 @@ impl Timeline {
         self.last_ms = now_ms.max(began_ms);
         let note = event.failure.as_ref().map_or_else(String::new, why);
         match event.kind() {
-            Kind::StepScheduled | Kind::RetryRequested => self.begin(event, "·", now_ms),
+            Kind::StepScheduled | Kind::RetryRequested | Kind::ChildScheduled => {
+                self.begin(event, "·", now_ms);
+            }
             Kind::UndoScheduled => self.begin(event, "↩", now_ms),
             Kind::StepAttemptFailed | Kind::UndoAttemptFailed => {
                 self.end(event, now_ms, "✗", format!("attempt {}: {note}", event.attempt));
@@ -60,6 +62,15 @@ impl Timeline {
                 self.begin(event, "·", again_ms.max(now_ms));
             }
             Kind::StepCompleted => self.end(event, now_ms, "✓", note),
+            Kind::ChildClosed if event.failure.is_some() => self.end(event, now_ms, "✗", note),
+            Kind::ChildClosed => self.end(event, now_ms, "✓", note),
+            Kind::ChildGivenUp => {
+                let name = format!("gives up {}", event.child_workflow_id);
+                self.point(now_ms, "✗", name, note);
+            }
+            Kind::EndingStarted => {
+                self.point(now_ms, "←", "is to end; its children first".to_owned(), note);
+            }
             Kind::UndoCompleted => self.end(event, now_ms, "↩", note),
             Kind::StepFailed | Kind::StepAbandoned => self.end(event, now_ms, "✗", note),
             Kind::Parked | Kind::UndoSkipped => self.end(event, now_ms, "!", note),
@@ -112,7 +123,11 @@ impl Timeline {
 
     fn begin(&mut self, event: &HistoryEvent, mark: &'static str, now_ms: i64) {
         self.open.insert(event.effect_key.clone(), self.rows.len());
-        self.push(now_ms, None, mark, &event.name, String::new(), false);
+        let name = match event.child_workflow_id.as_str() {
+            "" => event.name.clone(),
+            child => format!("child {} {child}", event.name),
+        };
+        self.push(now_ms, None, mark, &name, String::new(), false);
     }
 
     fn end(&mut self, event: &HistoryEvent, now_ms: i64, mark: &'static str, note: String) {
@@ -198,6 +213,37 @@ mod tests {
             "    70 ms     60.0 s  ┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈  … waits",
             "   60.0 s                                       → signal cancelled",
             "   60.0 s       5 ms  ██████                    ↩ Release",
+        ];
+        assert_eq!(timeline.rows(), expected);
+    }
+
+    #[test]
+    fn a_timeline_shows_children_from_their_start_to_their_end() {
+        let child = |kind: Kind, id: &str, at_ms: i64| HistoryEvent {
+            effect_key: id.to_owned(),
+            child_workflow_id: id.to_owned(),
+            ..event(kind, "leaf", at_ms)
+        };
+        let mut failed = child(Kind::ChildClosed, "p/leaf/2", 1_040);
+        failed.failure =
+            Some(WorkflowFailure { reason: "WILTED".to_owned(), ..WorkflowFailure::default() });
+        let events = [
+            event(Kind::Started, "", 1_000),
+            child(Kind::ChildScheduled, "p/leaf/1", 1_000),
+            child(Kind::ChildScheduled, "p/leaf/2", 1_000),
+            child(Kind::ChildStarted, "p/leaf/1", 1_001),
+            child(Kind::ChildGivenUp, "p/leaf/1", 1_010),
+            child(Kind::ChildClosed, "p/leaf/1", 1_020),
+            failed,
+        ];
+        let mut timeline = Timeline::default();
+        for event in &events {
+            timeline.add(event);
+        }
+        let expected = [
+            "     0 ms      20 ms  ████████████              ✓ child leaf p/leaf/1",
+            "     0 ms      40 ms  ████████████████████████  ✗ child leaf p/leaf/2  WILTED:",
+            "    10 ms                                       ✗ gives up p/leaf/1",
         ];
         assert_eq!(timeline.rows(), expected);
     }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use super::call::Callable;
+use super::core::Core;
 use super::step::{StepContext, StepError};
 
 /// What stands around every attempt.
@@ -21,6 +22,7 @@ pub struct Attempt {
     pub(super) name: &'static str,
     pub(super) context: StepContext,
     pub(super) callable: Arc<dyn Callable>,
+    pub(super) core: Arc<Core>,
 }
 
 impl Attempt {
@@ -36,11 +38,11 @@ impl Attempt {
 
     /// Runs the step or undo, from its beginning; the output is JSON. Each call is a repetition under the same effect key.
     pub fn run(&self) -> BoxFuture<'static, Result<Bytes, StepError>> {
-        self.callable.clone().attempt(self.context.clone())
+        self.callable.clone().attempt(&self.core, self.context.clone())
     }
 
     /// Like [`Attempt::run`], with signs of life that nobody hears.
     pub fn run_unheard(&self) -> BoxFuture<'static, Result<Bytes, StepError>> {
-        self.callable.clone().attempt(self.context.unheard())
+        self.callable.clone().attempt(&self.core, self.context.unheard())
     }
 }

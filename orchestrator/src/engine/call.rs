@@ -7,10 +7,22 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
+use super::core::Core;
 use super::failure::Failure;
 use super::limits::MAX_PAYLOAD_BYTES;
 use super::row::FailureRecord;
 use super::step::{Compensation, Policy, Step, StepContext, StepError};
+
+/// What a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallKind {
+    /// A step.
+    Step,
+    /// A compensation.
+    Undo,
+    /// The start of a child.
+    ChildStart,
+}
 
 /// Something that can be attempted.
 pub(crate) trait Callable: Send + Sync {
@@ -19,6 +31,7 @@ pub(crate) trait Callable: Send + Sync {
     /// One attempt; the output is JSON.
     fn attempt(
         self: Arc<Self>,
+        core: &Arc<Core>,
         context: StepContext,
     ) -> BoxFuture<'static, Result<Bytes, StepError>>;
 }
@@ -28,7 +41,7 @@ pub(crate) trait Callable: Send + Sync {
 pub(crate) struct Call {
     pub command: u64,
     pub name: &'static str,
-    pub is_undo: bool,
+    pub kind: CallKind,
     pub callable: Arc<dyn Callable>,
     pub effect_key: Arc<str>,
     pub undone_key: Option<Arc<str>>,
@@ -42,6 +55,12 @@ pub(crate) struct Call {
     pub token: CancellationToken,
 }
 
+impl Call {
+    pub fn is_undo(&self) -> bool {
+        self.kind == CallKind::Undo
+    }
+}
+
 /// A step with its input.
 pub(crate) struct StepCall<S>(pub S);
 
@@ -52,6 +71,7 @@ impl<S: Step> Callable for StepCall<S> {
 
     fn attempt(
         self: Arc<Self>,
+        _: &Arc<Core>,
         context: StepContext,
     ) -> BoxFuture<'static, Result<Bytes, StepError>> {
         Box::pin(async move {
@@ -110,6 +130,7 @@ impl<C: Compensation> Callable for UndoCall<C> {
 
     fn attempt(
         self: Arc<Self>,
+        _: &Arc<Core>,
         context: StepContext,
     ) -> BoxFuture<'static, Result<Bytes, StepError>> {
         Box::pin(async move {

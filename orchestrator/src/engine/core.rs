@@ -207,8 +207,9 @@ impl Core {
             // Those who start the run again mean all its turns.
             fingerprint: ended.fingerprint.clone(),
             traceparent: run.traceparent.to_string(),
-            carried: Some(turn.carried),
+            carried: Some(Box::new(turn.carried)),
             attributes: Vec::new(),
+            parent: run.parent(),
         };
         let answer = started.carried.as_ref().and_then(|carried| carried.answer.clone());
         let cell = Arc::new(RunCell::new(

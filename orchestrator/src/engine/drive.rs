@@ -12,14 +12,16 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, CatchUnwind};
 
 use super::attempt::Attempt;
-use super::call::Call;
+use super::call::{Call, CallKind};
 use super::cell::RunCell;
 use super::core::Core;
 use super::event::{
-    AttemptFailed, Body, Progressed, StepCompleted, StepFailed, UndoOutcome, UndoParked,
+    AttemptFailed, Body, ChildClosed, ChildStarted, Progressed, StepCompleted, StepFailed,
+    UndoOutcome, UndoParked,
 };
 use super::failure::Failure;
 use super::limits::PROGRESS_EVERY_MS;
+use super::row::{FailureRecord, RunState};
 use super::step::{Heartbeat, Policy, StepContext, StepError, StepErrorKind};
 
 /// Begins a call. Its first attempt is polled here and now: work that is done at once costs no task of its own. What is not
@@ -57,7 +59,7 @@ impl Drive {
         let policy = call.callable.policy();
         // What is owed is owed however long the node was down: a compensation gets its whole time again. A step does
         // not, for its participants refuse what comes too late.
-        let since_ms = if call.is_undo { core.now_ms() } else { call.scheduled_at_ms };
+        let since_ms = if call.is_undo() { core.now_ms() } else { call.scheduled_at_ms };
         let give_up_at_ms = since_ms.saturating_add(in_ms(policy.total));
         let beat = Arc::new(Heartbeat::new(core.seams.clock.clone(), call.progress.clone()));
         let attempt = call.failed_attempts + 1;
@@ -80,8 +82,12 @@ impl Drive {
         };
         let callable = self.call.callable.clone();
         let work = match &self.core.seams.attempts {
-            None => callable.attempt(context),
-            Some(attempts) => attempts.make(Attempt { name: self.call.name, context, callable }),
+            Some(attempts) if self.call.kind != CallKind::ChildStart => {
+                let (name, core) = (self.call.name, self.core.clone());
+                attempts.make(Attempt { name, context, callable, core })
+            }
+            // The start of a child is the engine's own: what it says about it is certain.
+            _ => callable.attempt(&self.core, context),
         };
         AssertUnwindSafe(work).catch_unwind()
     }
@@ -201,7 +207,7 @@ fn next_pause(
     error: &StepError,
 ) -> Option<Duration> {
     // A compensation that is refused is no less owed: it is repeated like any other, and parks in the end.
-    let may_retry = error.kind == StepErrorKind::Retryable || call.is_undo;
+    let may_retry = error.kind == StepErrorKind::Retryable || call.is_undo();
     let is_hopeless = policy.non_retryable.contains(&error.code.as_str());
     if !may_retry || is_hopeless || attempt >= policy.attempts.max(1) {
         return None;
@@ -212,10 +218,10 @@ fn next_pause(
 
 fn completed(call: &Call, attempt: u32, output: Bytes) -> Body {
     let (command, name) = (call.command, call.name.to_owned());
-    if call.is_undo {
-        Body::UndoSucceeded(UndoOutcome { command, name, attempt })
-    } else {
-        Body::StepCompleted(StepCompleted { command, name, attempt, output })
+    match call.kind {
+        CallKind::Step => Body::StepCompleted(StepCompleted { command, name, attempt, output }),
+        CallKind::Undo => Body::UndoSucceeded(UndoOutcome { command, name, attempt }),
+        CallKind::ChildStart => Body::ChildStarted(ChildStarted { command, run_id: output }),
     }
 }
 
@@ -224,11 +230,14 @@ fn failed(core: &Arc<Core>, cell: &Arc<RunCell>, call: &Call, attempt: u32, erro
     let failure: Failure = error.into_failure(call.name);
     let (command, name) = (call.command, call.name.to_owned());
     let recorded = Some((&failure).into());
-    if call.is_undo {
+    if call.is_undo() {
         tracing::error!(workflow_id = %cell.workflow_id, compensation = name, %failure,
             "a compensation has exhausted its retries; the run is parked");
         let parked = UndoParked { command, name, attempt, failure: recorded };
         return report(core, cell, command, Body::UndoParked(parked));
+    }
+    if call.kind == CallKind::ChildStart {
+        return refused(core, cell, call, recorded);
     }
     // Refusing is a statement about all attempts only if this is the first: an earlier one may have worked unseen.
     let is_refused = kind == StepErrorKind::Refused && attempt == 1;
@@ -241,6 +250,24 @@ fn failed(core: &Arc<Core>, cell: &Arc<RunCell>, call: &Call, attempt: u32, erro
                 attempt,
                 failure: recorded,
                 discharges_undo,
+            })
+        })
+    });
+}
+
+/// A child could not be started, and certainly was not.
+fn refused(core: &Arc<Core>, cell: &Arc<RunCell>, call: &Call, failure: Option<FailureRecord>) {
+    let command = call.command;
+    core.deliver_quietly(cell, |run| {
+        run.awaits_call(command).then(|| {
+            Body::ChildClosed(ChildClosed {
+                command,
+                workflow_id: call.effect_key.to_string(),
+                state: RunState::Failed.into(),
+                result: None,
+                failure,
+                discharges_undo: run.has_undo_open(command),
+                is_refused: true,
             })
         })
     });

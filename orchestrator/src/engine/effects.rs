@@ -9,6 +9,7 @@ use super::call::Call;
 use super::cell::{Outcome, RunCell};
 use super::core::Core;
 use super::drive;
+use super::engine::{ChildEnd, tell_until_known};
 use super::event::{Body, Event};
 use super::row::RunState;
 use super::run::{Run, UpdateOutcome};
@@ -23,6 +24,8 @@ pub(crate) struct Effects {
     closed: Option<Outcome>,
     updates: Vec<(String, UpdateOutcome)>,
     traceparent: Option<Arc<str>>,
+    /// The run is a child, and has ended.
+    child_end: Option<Box<ChildEnd>>,
 }
 
 impl Effects {
@@ -59,6 +62,7 @@ impl Effects {
                 _ => {}
             }
         }
+        effects.child_end = effects.closed.as_ref().and_then(|end| child_end(run, end));
         effects
     }
 
@@ -80,6 +84,10 @@ impl Effects {
         for (command, fire_at_ms) in self.timers {
             core.timers.set(core.now_ms(), fire_at_ms, cell, command);
         }
+        if let Some(end) = self.child_end {
+            let work = tell_until_known(core.clone(), *end);
+            core.seams.spawner.spawn("child-end", Box::pin(work));
+        }
         let traceparent = self.traceparent.unwrap_or_else(|| "".into());
         for call in self.launches {
             let name = call.name;
@@ -91,4 +99,11 @@ impl Effects {
             }
         }
     }
+}
+
+/// What the run's parent is to be told, if it has one. A turn that continues as new is not the end.
+fn child_end(run: &Run, outcome: &Outcome) -> Option<Box<ChildEnd>> {
+    let parent = run.parent().filter(|_| outcome.state != RunState::Continued)?;
+    let workflow_id = run.shared.workflow_id.clone();
+    Some(Box::new(ChildEnd { workflow_id, parent, outcome: outcome.clone() }))
 }

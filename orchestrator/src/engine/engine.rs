@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+mod child;
 mod control;
 mod footprint;
 mod message;
@@ -35,6 +36,7 @@ use super::row::{RunRow, RunState};
 use super::seams::Seams;
 use super::tables::Tables;
 use super::timers::{Timers, fire_all};
+pub(in crate::engine) use child::{ChildEnd, tell_until_known};
 pub use footprint::Footprint;
 pub use open_runs::OpenRun;
 pub use start::{StartRequest, Started};

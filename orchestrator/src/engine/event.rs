@@ -9,8 +9,10 @@
 use prost::Message;
 
 mod body;
+mod child;
 
 pub use body::*;
+pub use child::*;
 
 /// One event of a run. Its sequence number is its place in the history, from 0.
 #[derive(Clone, PartialEq, Message)]
@@ -21,7 +23,7 @@ pub struct Event {
     /// What happened.
     #[prost(
         oneof = "Body",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 38, 40"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 40"
     )]
     pub body: Option<Body>,
 }
@@ -122,6 +124,24 @@ pub enum Body {
     /// Decision: the run is found by these values.
     #[prost(message, tag = "40")]
     AttributesSet(AttributesSet),
+    /// Observation: a child has been started.
+    #[prost(message, tag = "32")]
+    ChildStarted(ChildStarted),
+    /// Observation: a child has ended, or cannot be started.
+    #[prost(message, tag = "33")]
+    ChildClosed(ChildClosed),
+    /// Decision: start a child.
+    #[prost(message, tag = "34")]
+    ChildScheduled(ChildScheduled),
+    /// Decision: no longer wait for a child.
+    #[prost(message, tag = "35")]
+    ChildGivenUp(CommandGivenUp),
+    /// Decision: the function has returned; its open children are to be asked to end before the run does.
+    #[prost(message, tag = "36")]
+    EndingBegan(EndingBegan),
+    /// Decision: the turn ends once none of its children is being started or asked to end.
+    #[prost(message, tag = "37")]
+    TurnEnding(TurnEnding),
 }
 
 impl Body {
@@ -159,6 +179,12 @@ impl Body {
             Body::Terminated(_) => "Terminated",
             Body::AttributesSet(_) => "AttributesSet",
             Body::RoundEnded(_) => "RoundEnded",
+            Body::ChildStarted(_) => "ChildStarted",
+            Body::ChildClosed(_) => "ChildClosed",
+            Body::ChildScheduled(_) => "ChildScheduled",
+            Body::ChildGivenUp(_) => "ChildGivenUp",
+            Body::EndingBegan(_) => "EndingBegan",
+            Body::TurnEnding(_) => "TurnEnding",
         }
     }
 }

@@ -8,6 +8,20 @@ use super::row::FailureRecord;
 
 /// The code of a failure that comes from a cancellation.
 pub const CANCELLED: &str = "CANCELLED";
+/// The code of a child that was cancelled by someone else.
+pub const CHILD_CANCELLED: &str = "CHILD_CANCELLED";
+/// The code of a child that was ended by force.
+pub const CHILD_TERMINATED: &str = "CHILD_TERMINATED";
+/// The code of a child whose workflow id belongs to another run.
+pub const CHILD_CONFLICT: &str = "CHILD_CONFLICT";
+/// The code of a child that would be nested too deep.
+pub const CHILD_TOO_DEEP: &str = "CHILD_TOO_DEEP";
+/// The code of a child that cannot be started: its type is unknown, or its input does not fit.
+pub const CHILD_REFUSED: &str = "CHILD_REFUSED";
+/// The code of a child whose run is nowhere to be found.
+pub const CHILD_LOST: &str = "CHILD_LOST";
+/// The code of a signal to a child that has ended.
+pub const CHILD_ENDED: &str = "CHILD_ENDED";
 /// The code of a step whose attempt took longer than its policy allows.
 pub const STEP_TIMED_OUT: &str = "STEP_TIMED_OUT";
 

@@ -16,6 +16,12 @@ pub const MAX_OPEN_TIMERS: usize = 1_000;
 pub const MAX_SIGNALS: usize = 10_000;
 /// Updates that one run takes over its life.
 pub const MAX_UPDATES: usize = 10_000;
+/// Children of one run that are open at once.
+pub const MAX_OPEN_CHILDREN: usize = 1_000;
+/// How deep children may be nested: a run that is nobody's child is at 0.
+pub const MAX_CHILD_DEPTH: u32 = 16;
+/// The pause before a parent is told again of the end of a child, in milliseconds.
+pub const TELL_PARENT_RETRY_MS: u64 = 500;
 /// Views that one run publishes.
 pub const MAX_VIEWS: usize = 32;
 /// Search attributes of one run.

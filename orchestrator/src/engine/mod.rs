@@ -13,7 +13,7 @@
 //! | [`attribute`], [`filter`] | by what runs are found, and how |
 //! | [`event`], `slot` | what is recorded, and its bytes |
 //! | `core`, `committer` | group commit: nothing leaves before it is durable |
-//! | `effects`, `call`, `drive`, `timers` | what a durable event lets out |
+//! | `effects`, `call`, `drive`, `timers`, `child` | what a durable event lets out |
 //! | `drainer`, [`projection`], [`row`] | from the log into the tables |
 //! | `retention` | and out of them again |
 //! | `recovery` | start = recover |
@@ -25,6 +25,7 @@ pub mod attempt;
 pub mod attribute;
 mod call;
 mod cell;
+mod child;
 mod committer;
 mod core;
 pub mod cx;
@@ -61,9 +62,10 @@ mod timers;
 
 pub use self::cell::Outcome;
 pub use self::core::Options;
-pub use self::cx::{Cx, Saga};
+pub use self::cx::{ChildHandle, ChildWorkflow, Cx, Saga};
 pub use self::engine::{Answer, Engine, StartRequest, Started, WeakEngine};
 pub use self::error::Error;
+pub use self::event::ParentClose;
 pub use self::failure::Failure;
 pub use self::filter::Filter;
 pub use self::registry::Registry;

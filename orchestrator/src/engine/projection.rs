@@ -1,7 +1,9 @@
 //! From events to rows: what the tables say of a run, derived from its history and nothing else.
 
 use super::attribute::{self, Attribute, Attributes};
-use super::event::{Body, Event, Started};
+use super::event::{
+    Body, ChildClosed, ChildScheduled, END_CHILD, Event, OpenChild, ParentClose, Started,
+};
 use super::ids::RunId;
 use super::row::{OpenTimer, RunRow, RunState};
 use bytes::Bytes;
@@ -42,6 +44,8 @@ pub fn apply(
                 .is_some_and(|carried| carried.cancelled.is_some()),
             answer: started.carried.as_ref().and_then(|carried| carried.answer.clone()),
             attributes: attributes_of(started),
+            parent: started.parent.clone(),
+            open_children: carried_children(started),
             ..RunRow::default()
         },
         (None, _) => return Err(illegal("a history begins with Started")),
@@ -82,17 +86,27 @@ fn change(row: &mut RunRow, body: &Body) {
         Body::TimerFired(timer) => close_timer(row, timer.command),
         Body::TimerGivenUp(timer) => close_timer(row, timer.command),
         Body::UndoOwed(_) => row.open_undo += 1,
-        Body::RoundEnded(round) => row.open_undo = row.open_undo.saturating_sub(round.let_stand),
+        Body::RoundEnded(round) => {
+            row.open_undo = row.open_undo.saturating_sub(round.let_stand);
+            row.open_children.iter_mut().for_each(|child| child.has_undo = false);
+        }
         Body::Answered(answer) => row.answer = Some(answer.answer.clone()),
         Body::CancelRequested(_) => row.cancel_requested = true,
         Body::CompensationBegan(began) => {
             move_to(row, RunState::Compensating);
             row.failure.clone_from(&began.cause);
         }
-        Body::UndoScheduled(undo) => row.open_steps.push(undo.command),
+        Body::UndoScheduled(undo) => {
+            row.open_steps.push(undo.command);
+            if undo.name == END_CHILD
+                && let Some(child) = open_child(row, undo.undoes)
+            {
+                child.end_command = undo.command;
+            }
+        }
         Body::UndoSucceeded(undo) => {
             close_step(row, undo.command);
-            row.open_undo = row.open_undo.saturating_sub(1);
+            settle_undo(row, &undo.name);
         }
         Body::UndoParked(parked) => {
             close_step(row, parked.command);
@@ -101,13 +115,17 @@ fn change(row: &mut RunRow, body: &Body) {
         }
         Body::UndoRetried(undo) => {
             row.open_steps.push(undo.command);
-            move_to(row, RunState::Compensating);
-            row.parked_by = None;
+            leave_parked(row);
         }
-        Body::UndoSkipped(_) => {
-            row.open_undo = row.open_undo.saturating_sub(1);
-            move_to(row, RunState::Compensating);
-            row.parked_by = None;
+        Body::UndoSkipped(undo) => {
+            settle_undo(row, &undo.name);
+            let skipped =
+                row.open_children.iter_mut().find(|child| child.end_command == undo.command);
+            if let Some(child) = skipped {
+                // It is left to itself.
+                child.set_policy(ParentClose::Abandon);
+            }
+            leave_parked(row);
         }
         Body::Stuck(stuck) => {
             row.state_before_stuck = row.state;
@@ -136,7 +154,60 @@ fn change(row: &mut RunRow, body: &Body) {
             row.set_state(RunState::Terminated);
             end(row);
         }
+        Body::ChildScheduled(child) => schedule_child(row, child),
+        Body::ChildStarted(child) => {
+            close_step(row, child.command);
+            if let Some(child) = open_child(row, child.command) {
+                child.is_started = true;
+            }
+        }
+        Body::ChildClosed(child) => close_child(row, child),
+        Body::ChildGivenUp(_) | Body::TurnEnding(_) => {}
+        // From here on the run has its result, and only its children keep it from ending.
+        Body::EndingBegan(ending) => row.result = Some(ending.result.clone()),
     }
+}
+
+fn carried_children(started: &Started) -> Vec<OpenChild> {
+    let carried = started.carried.iter().flat_map(|carried| &carried.children);
+    (1..).zip(carried).map(|(command, child)| OpenChild { command, ..child.clone() }).collect()
+}
+
+fn schedule_child(row: &mut RunRow, child: &ChildScheduled) {
+    row.open_steps.push(child.command);
+    row.open_undo += u64::from(child.undo.is_some());
+    row.open_children.push(OpenChild {
+        command: child.command,
+        workflow_id: child.workflow_id.clone(),
+        workflow_type: child.workflow_type.clone(),
+        policy: child.policy,
+        has_undo: child.undo.is_some(),
+        ..OpenChild::default()
+    });
+}
+
+fn close_child(row: &mut RunRow, child: &ChildClosed) {
+    close_step(row, child.command);
+    row.open_undo = row.open_undo.saturating_sub(u64::from(child.discharges_undo));
+    row.open_children.retain(|open| open.command != child.command);
+}
+
+fn open_child(row: &mut RunRow, command: u64) -> Option<&mut OpenChild> {
+    row.open_children.iter_mut().find(|child| child.command == command)
+}
+
+/// Asking a child to end is no undo on record: it is owed as long as the child is open.
+fn settle_undo(row: &mut RunRow, name: &str) {
+    if name != END_CHILD {
+        row.open_undo = row.open_undo.saturating_sub(1);
+    }
+}
+
+/// Someone has decided about what had parked the run.
+fn leave_parked(row: &mut RunRow) {
+    let has_returned = row.result.is_some();
+    move_to(row, if has_returned { RunState::Running } else { RunState::Compensating });
+    row.parked_by = None;
 }
 
 /// A paused run stays paused, and goes on in its new state.
@@ -174,4 +245,5 @@ fn close_timer(row: &mut RunRow, command: u64) {
 fn end(row: &mut RunRow) {
     row.open_steps.clear();
     row.open_timers.clear();
+    row.open_children.clear();
 }

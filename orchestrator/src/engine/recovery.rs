@@ -11,13 +11,14 @@ use futures::{StreamExt, stream};
 use super::cell::damaged;
 use super::core::Core;
 use super::drainer::change_of;
+use super::engine::Engine;
 use super::error::Error;
 use super::ids::{LogId, RunId, Slot};
 use super::limits::{
     APPEND_RETRY_MS, MAX_APPEND_TRIES, MAX_PAGE_ROWS, READ_BYTES, RECOVERY_CONCURRENCY,
 };
 use super::log::{Appended, Log};
-use super::row::Cursor;
+use super::row::{Cursor, RunRow};
 use super::seams::Seams;
 use super::slot::{self, Content, Entry};
 use super::tables::{DrainStep, Tables};
@@ -145,7 +146,16 @@ async fn drain(tables: &dyn Tables, cursor: Cursor, entries: Vec<Entry>) -> Resu
     Ok(())
 }
 
-/// Loads the runs that have a step under way or are stuck, so that they go on. All others wait on disk.
+/// A run that only waits for children stays on disk, unless one of them has ended.
+async fn look_after(core: &Arc<Core>, row: &RunRow) -> Result<(), Error> {
+    if row.must_be_loaded() {
+        core.hold(&row.workflow_id).await?;
+    }
+    Engine::of(core.clone()).check_children(row).await
+}
+
+/// Loads the runs that have a step under way or are stuck, so that they go on, and has parents told of children that ended
+/// unheard. All others wait on disk.
 pub(crate) async fn load_active(core: Arc<Core>) {
     let mut after = None;
     loop {
@@ -168,8 +178,8 @@ pub(crate) async fn load_active(core: Arc<Core>) {
             .for_each_concurrent(RECOVERY_CONCURRENCY, |row| {
                 let core = core.clone();
                 async move {
-                    match core.hold(&row.workflow_id).await {
-                        Ok(_) | Err(Error::Closed { .. } | Error::NotFound(_)) => {}
+                    match look_after(&core, &row).await {
+                        Ok(()) | Err(Error::Closed { .. } | Error::NotFound(_)) => {}
                         Err(error) => {
                             tracing::error!(workflow_id = row.workflow_id, %error, "a run could not be loaded");
                         }

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use super::attribute::Attribute;
+use super::event::{OpenChild, Parent};
 use super::ids::{LogId, RunId, Slot};
 
 /// Where a run stands.
@@ -175,6 +176,12 @@ pub struct RunRow {
     /// What the run is found by, in the order of the names.
     #[prost(message, repeated, tag = "28")]
     pub attributes: Vec<Attribute>,
+    /// Whose child the run is, if it is one.
+    #[prost(message, optional, tag = "23")]
+    pub parent: Option<Parent>,
+    /// Its own children that have not ended.
+    #[prost(message, repeated, tag = "24")]
+    pub open_children: Vec<OpenChild>,
 }
 
 impl RunRow {
@@ -183,9 +190,20 @@ impl RunRow {
         RunId::from_slice(&self.run_id).unwrap_or(RunId(uuid::Uuid::nil()))
     }
 
-    /// Whether the run must be in memory to go on: it has a step under way, or waits for a build that fits it. A run
-    /// that waits for signals or timers only needs nothing but disk.
+    /// Undo entries that are open, and children that end with the run.
+    pub fn owed(&self) -> u64 {
+        let children = self.open_children.iter().filter(|child| child.ends_with_parent());
+        self.open_undo + children.count() as u64
+    }
+
+    /// Whether a start must look after the run: it must be loaded, or has children that may have ended unheard.
     pub fn is_active(&self) -> bool {
+        self.must_be_loaded() || (!self.state().is_closed() && !self.open_children.is_empty())
+    }
+
+    /// Whether the run must be in memory to go on: it has a step under way, or waits for a build that fits it. A run
+    /// that waits for signals, timers or children only needs nothing but disk.
+    pub fn must_be_loaded(&self) -> bool {
         !self.state().is_closed()
             && (!self.open_steps.is_empty() || self.state() == RunState::Stuck)
     }

@@ -66,6 +66,8 @@ pub(crate) struct Run {
     flag: Arc<WakeFlag>,
     pub phase: Phase,
     cause: Option<Failure>,
+    /// The workflow has returned this, and its children are asked to end.
+    ending: Option<Bytes>,
     /// While the run is paused: what was observed meanwhile.
     paused: Option<Vec<Body>>,
     pub next_sequence: u64,
@@ -106,6 +108,7 @@ impl Run {
             flag: Arc::new(WakeFlag(AtomicBool::new(false))),
             phase: Phase::Running,
             cause: None,
+            ending: None,
             paused: None,
             next_sequence: 0,
             last_time_ms: i64::MIN,
@@ -182,14 +185,14 @@ impl Run {
         if self.phase == Phase::Running {
             match self.poll_workflow()? {
                 None => {
-                    let continue_with = self.shared.state.lock().continue_with.take();
+                    let continue_with = self.shared.state.lock().take_continuation();
                     if let Some(input) = continue_with {
                         self.end_turn(input)?;
                     }
                 }
                 Some(Ok(result)) => {
                     self.workflow = None;
-                    self.close(RunState::Completed, Some(result), None);
+                    self.begin_ending(result);
                 }
                 Some(Err(failure)) => {
                     self.workflow = None;

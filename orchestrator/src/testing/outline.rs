@@ -36,6 +36,14 @@ pub fn line(event: &Event) -> String {
         Body::Progressed(progress) => format!("progressed {}", progress.name),
         Body::Paused(_) => "paused".into(),
         Body::Unpaused(_) => "unpaused".into(),
+        Body::ChildScheduled(child) => {
+            format!("child {} {}", child.workflow_type, child.workflow_id)
+        }
+        Body::ChildStarted(_) => "child started".into(),
+        Body::ChildClosed(child) => format!("child closed {:?}", child.state()),
+        Body::ChildGivenUp(_) => "child given up".into(),
+        Body::EndingBegan(_) => "ending".into(),
+        Body::TurnEnding(_) => "turn ending".into(),
         Body::AttributesSet(set) => {
             let names: Vec<&str> = set.changes.iter().map(|set| set.name.as_str()).collect();
             format!("attributes {}", names.join(" "))

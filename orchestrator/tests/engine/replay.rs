@@ -46,6 +46,7 @@ async fn what_is_joined_and_raced_replays_alike_wherever_it_is_interrupted() {
     assert!(interrupted >= 6, "{interrupted}");
 }
 
+/// The bug of medusa#16825, with steps; `children.rs` has it with children.
 #[tokio::test(start_paused = true)]
 async fn siblings_are_undone_too_when_one_fails_late_even_if_their_outcome_is_unknown() {
     let world = world("story").await;

@@ -7,10 +7,20 @@ use bytes::Bytes;
 
 use crate::engine::call::UndoRunner;
 
+/// Which of the two entries of a command is meant: those of a child, in the order in which they were recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    /// The compensation of what the command did.
+    Undo,
+    /// The end of a child that is open.
+    EndOfChild,
+}
+
 /// An undo that is on record and open: to be run if the run fails.
 pub(crate) struct Entry {
     /// The command of the step that it undoes, or of its own recording where it is owed without a step.
     pub command: u64,
+    pub part: Part,
     pub name: &'static str,
     pub input: Bytes,
     pub runner: Arc<dyn UndoRunner>,
@@ -26,12 +36,15 @@ pub(crate) struct Entry {
 #[derive(Default)]
 pub(crate) struct Ledger {
     /// By command, which is the order in which they were recorded.
-    entries: BTreeMap<u64, Entry>,
+    entries: BTreeMap<(u64, Part), Entry>,
+    /// How many of them are children.
+    children: u64,
 }
 
 impl Ledger {
     pub fn record(&mut self, entry: Entry) {
-        self.entries.insert(entry.command, entry);
+        self.children += u64::from(entry.part == Part::EndOfChild);
+        self.entries.insert((entry.command, entry.part), entry);
     }
 
     /// Whether a compensation of this name is open.
@@ -41,7 +54,7 @@ impl Ledger {
 
     /// Whether the step of this command has an undo that is open.
     pub fn is_open(&self, command: u64) -> bool {
-        self.entries.contains_key(&command)
+        self.entries.contains_key(&(command, Part::Undo))
     }
 
     /// The entry that is to be undone next: the last.
@@ -49,15 +62,27 @@ impl Ledger {
         self.entries.last_key_value().map(|(_, entry)| entry)
     }
 
-    /// The entry of this command will not be run again.
-    pub fn settle(&mut self, command: u64) {
-        self.entries.remove(&command);
+    /// The last child that is open and ends with its parent.
+    pub fn last_open_child(&self) -> Option<&Entry> {
+        self.entries.values().rev().find(|entry| entry.part == Part::EndOfChild)
     }
 
-    /// Everything that is on record stands from here on. Returns how much that was.
+    /// The entry of this command will not be run again.
+    pub fn settle(&mut self, command: u64, part: Part) {
+        let settled = self.entries.remove(&(command, part));
+        self.children -= u64::from(settled.is_some() && part == Part::EndOfChild);
+    }
+
+    /// How many children are open that end with their parent.
+    pub fn open_children(&self) -> u64 {
+        self.children
+    }
+
+    /// Everything that is on record stands from here on. Returns how much that was. Children that are open still end with
+    /// their parent.
     pub fn clear(&mut self) -> u64 {
-        let open = self.open_count();
-        self.entries.clear();
+        let open = self.open_count() - self.children;
+        self.entries.retain(|(_, part), _| *part == Part::EndOfChild);
         open
     }
 

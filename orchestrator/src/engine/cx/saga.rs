@@ -18,6 +18,10 @@ impl Saga {
         Saga { cx }
     }
 
+    pub(super) fn cx(&self) -> &Cx {
+        &self.cx
+    }
+
     /// See [`Cx::step`].
     ///
     /// # Errors

@@ -10,11 +10,14 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::Ledger;
+use super::children::Child;
 use super::message::Acceptor;
 use crate::engine::attribute::Attributes;
 use crate::engine::call::Call;
 use crate::engine::error::{Misfit, StuckCode};
-use crate::engine::event::{Body, CommandGivenUp, MessageReceived, VersionMarked};
+use crate::engine::event::{
+    Body, CommandGivenUp, MessageReceived, Parent, TurnEnding, VersionMarked,
+};
 use crate::engine::failure::Failure;
 use crate::engine::ids::RunId;
 use crate::engine::limits::{
@@ -40,6 +43,10 @@ pub(crate) struct Wait {
     pub outcome: Option<Outcome>,
     pub waker: Option<Waker>,
     pub is_timer: bool,
+    /// Of a child: it goes on whether anyone waits for it or not.
+    pub is_child: bool,
+    /// The child was never started.
+    pub is_refused: bool,
     /// It has fired, but the run cannot go on now.
     pub has_fired: bool,
 }
@@ -69,12 +76,20 @@ pub(crate) struct State {
     pub updates: BTreeMap<String, Inbox>,
     pub acceptors: BTreeMap<&'static str, Acceptor>,
     pub ledger: Ledger,
+    /// Children that have not ended, by command.
+    pub children: BTreeMap<u64, Child>,
+    /// Steps that ask a child to end: theirs and the child's command.
+    pub end_requests: BTreeMap<u64, u64>,
+    /// Whose child the run is.
+    pub parent: Option<Parent>,
     /// What is shown to queries, by name.
     pub views: BTreeMap<&'static str, Bytes>,
     pub answered: bool,
     pub answer: Option<Bytes>,
     /// The input of the next turn, once the workflow wants one.
     pub continue_with: Option<Bytes>,
+    /// It is on record that the next turn waits for children.
+    pub is_turn_ending: bool,
     /// How many observations the run has taken in.
     pub observations: u64,
     /// How many bytes the bodies of its events have.
@@ -231,7 +246,9 @@ impl State {
         if wait.outcome.is_some() {
             return;
         }
-        if wait.is_timer {
+        if wait.is_child {
+            self.give_up_child(command);
+        } else if wait.is_timer {
             self.emit(Body::TimerGivenUp(CommandGivenUp { command }));
         } else {
             if let Some(call) = self.calls.remove(&command) {
@@ -273,7 +290,21 @@ impl State {
 
     /// Whether anything can make the workflow go on.
     pub fn is_waiting(&self) -> bool {
-        !self.waiters.is_empty() || self.waits.values().any(|wait| wait.outcome.is_none())
+        let is_awaited = |wait: &Wait| !wait.is_child || wait.waker.is_some();
+        let mut open = self.waits.values().filter(|wait| wait.outcome.is_none());
+        !self.waiters.is_empty() || open.any(is_awaited)
+    }
+
+    /// The input of the next turn, if the workflow wants one and nothing stands in the way.
+    pub fn take_continuation(&mut self) -> Option<Bytes> {
+        if self.are_children_settled() {
+            return self.continue_with.take();
+        }
+        if self.continue_with.is_some() && !self.is_turn_ending {
+            self.is_turn_ending = true;
+            self.emit(Body::TurnEnding(TurnEnding { rounds: self.rounds }));
+        }
+        None
     }
 
     pub fn open_steps(&self) -> usize {

@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use super::state::{State, Wait};
 use super::wait::{drop_command, poll_command};
-use super::{Cx, Entry, from_json};
-use crate::engine::call::{Call, Callable, StepCall};
+use super::{Cx, Entry, Part, from_json};
+use crate::engine::call::{Call, CallKind, Callable, StepCall};
 use crate::engine::error::StuckCode;
 use crate::engine::event::{Body, StepScheduled, Undo};
 use crate::engine::failure::Failure;
@@ -51,17 +51,22 @@ impl<S: Step> StepFuture<S> {
         let name = S::NAME.to_owned();
         state.emit(Body::StepScheduled(StepScheduled { command, name, occurrence, input, undo }));
         state.waits.insert(command, Wait::default());
-        launch(&mut state, command, S::NAME, key, None, false, Arc::new(StepCall(step)));
+        launch(&mut state, command, S::NAME, key, None, CallKind::Step, Arc::new(StepCall(step)));
         Ok(command)
     }
 }
 
-fn check_bounds(state: &mut State, name: &str, input_bytes: usize) {
+/// Holds an input against its bound.
+pub(super) fn check_payload(state: &mut State, name: &str, input_bytes: usize) {
     if input_bytes > MAX_PAYLOAD_BYTES {
         let message =
             format!("the input of {name} has {input_bytes} bytes, at most {MAX_PAYLOAD_BYTES}");
         state.misfit(StuckCode::BoundExceeded, message);
     }
+}
+
+fn check_bounds(state: &mut State, name: &str, input_bytes: usize) {
+    check_payload(state, name, input_bytes);
     if state.open_steps() >= MAX_OPEN_STEPS {
         let message = format!("more than {MAX_OPEN_STEPS} steps are under way");
         state.misfit(StuckCode::BoundExceeded, message);
@@ -75,13 +80,13 @@ pub(crate) fn launch(
     name: &'static str,
     effect_key: Arc<str>,
     undone_key: Option<Arc<str>>,
-    is_undo: bool,
+    kind: CallKind,
     callable: Arc<dyn Callable>,
 ) {
     let call = Call {
         command,
         name,
-        is_undo,
+        kind,
         callable,
         effect_key,
         undone_key,
@@ -122,6 +127,7 @@ pub(super) fn record_undo(
             let occurrence = state.take_occurrence(name);
             state.ledger.record(Entry {
                 command,
+                part: Part::Undo,
                 name,
                 input: input.clone(),
                 runner,

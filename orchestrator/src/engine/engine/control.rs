@@ -16,16 +16,7 @@ impl Engine {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Closed`].
     pub async fn cancel(&self, workflow_id: &str, reason: &str) -> Result<(), Error> {
-        self.control(workflow_id, |cell, run| {
-            if let Some(error) = closed_error(cell, run) {
-                return Err(error);
-            }
-            let is_undone = matches!(run.phase, Phase::Compensating(_) | Phase::Parked(_));
-            let is_moot = is_undone || run.is_cancelled();
-            let request = CancelRequested { reason: reason.to_owned() };
-            Ok((!is_moot).then_some(Body::CancelRequested(request)))
-        })
-        .await
+        self.control(workflow_id, |cell, run| cancellation(cell, run, reason)).await
     }
 
     /// Ends a run by force. What it did stays done: therefore it is refused while undo is open, unless the caller
@@ -106,7 +97,7 @@ impl Engine {
         .await
     }
 
-    async fn control(
+    pub(super) async fn control(
         &self,
         workflow_id: &str,
         make: impl Fn(&RunCell, &mut Run) -> Result<Option<Body>, Error>,
@@ -120,6 +111,17 @@ impl Engine {
         })
         .await
     }
+}
+
+/// The request to end, unless it is moot.
+pub(super) fn cancellation(cell: &RunCell, run: &Run, reason: &str) -> Result<Option<Body>, Error> {
+    if let Some(error) = closed_error(cell, run) {
+        return Err(error);
+    }
+    let is_undone = matches!(run.phase, Phase::Compensating(_) | Phase::Parked(_));
+    let is_moot = is_undone || run.is_cancelled();
+    let request = CancelRequested { reason: reason.to_owned() };
+    Ok((!is_moot).then_some(Body::CancelRequested(request)))
 }
 
 fn parked(cell: &RunCell, run: &Run) -> Result<Undoing, Error> {
@@ -143,9 +145,9 @@ fn check_fits(cell: &RunCell, run: &Run) -> Result<(), Error> {
 }
 
 /// A run that is stuck was not replayed to its end, so its ledger may lack what its events have.
-fn open_undo(cell: &RunCell, run: &Run) -> Result<u64, Error> {
+pub(super) fn open_undo(cell: &RunCell, run: &Run) -> Result<u64, Error> {
     match run.phase {
-        Phase::Stuck(_) => Ok(cell.row_before(u64::MAX)?.map_or(0, |row| row.open_undo)),
+        Phase::Stuck(_) => Ok(cell.row_before(u64::MAX)?.map_or(0, |row| row.owed())),
         _ => Ok(run.open_undo()),
     }
 }

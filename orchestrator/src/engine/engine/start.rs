@@ -12,7 +12,7 @@ use crate::engine::cell::{Held, RunCell};
 use crate::engine::core::{check_payload, check_size};
 use crate::engine::directory::Found;
 use crate::engine::error::Error;
-use crate::engine::event::{Body, Started as StartedEvent};
+use crate::engine::event::{Body, Parent, Started as StartedEvent};
 use crate::engine::ids::RunId;
 use crate::engine::limits::MAX_ID_BYTES;
 use crate::engine::run::Run;
@@ -50,11 +50,16 @@ impl StartRequest {
         })
     }
 
-    fn fingerprint(&self) -> Bytes {
+    /// A child is the same only if the same command has started it.
+    fn fingerprint(&self, parent: Option<&Parent>) -> Bytes {
         let mut hash = Sha256::new();
         hash.update((self.workflow_type.len() as u64).to_le_bytes());
         hash.update(self.workflow_type.as_bytes());
         hash.update(&self.input);
+        if let Some(parent) = parent {
+            hash.update(&parent.run_id);
+            hash.update(parent.command.to_le_bytes());
+        }
         Bytes::copy_from_slice(&hash.finalize())
     }
 }
@@ -75,7 +80,7 @@ impl Engine {
     /// [`Error::Conflict`] if the workflow id belongs to a run with another type or input; [`Error::UnknownType`],
     /// [`Error::InvalidInput`], [`Error::TooLarge`], [`Error::InvalidAttribute`]; [`Error::Overloaded`]: try again.
     pub async fn start(&self, request: StartRequest) -> Result<Started, Error> {
-        let (started, held) = self.start_and_hold(request).await?;
+        let (started, held) = self.start_and_hold(request, None).await?;
         if let Some(held) = held {
             self.core.wait_durable(&held, 1).await?;
         }
@@ -92,7 +97,7 @@ impl Engine {
         wait: Duration,
     ) -> Result<(Started, Answer), Error> {
         let workflow_id = request.workflow_id.clone();
-        let (started, held) = self.start_and_hold(request).await?;
+        let (started, held) = self.start_and_hold(request, None).await?;
         let answer = match held {
             Some(held) => {
                 let cell = held.clone();
@@ -107,9 +112,10 @@ impl Engine {
     }
 
     /// Starts or finds the run; its cell if it is in memory.
-    async fn start_and_hold(
+    pub(super) async fn start_and_hold(
         &self,
         request: StartRequest,
+        parent: Option<&Parent>,
     ) -> Result<(Started, Option<Held>), Error> {
         check_size("the workflow id's bytes", request.workflow_id.len(), MAX_ID_BYTES)?;
         check_payload(&request.workflow_type, &request.input)?;
@@ -120,7 +126,7 @@ impl Engine {
             .registry
             .get(&request.workflow_type)
             .ok_or_else(|| Error::UnknownType(request.workflow_type.clone()))?;
-        let fingerprint = request.fingerprint();
+        let fingerprint = request.fingerprint(parent);
         loop {
             let departures = match core.directory.find(&request.workflow_id) {
                 Found::Here(held) => return joined(&fingerprint, held),
@@ -139,6 +145,7 @@ impl Engine {
                 traceparent: request.traceparent.clone(),
                 carried: None,
                 attributes: attribute::recorded(&request.attributes),
+                parent: parent.cloned(),
             };
             let run_id = core.new_run_id();
             let run = Run::prepare(&**definition, run_id, &event).map_err(|error| {

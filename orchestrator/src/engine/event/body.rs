@@ -5,6 +5,7 @@ use prost::Message;
 
 #[allow(unused_imports)] // For the documentation.
 use super::Body;
+use super::{OpenChild, Parent};
 use crate::engine::attribute::Attribute;
 use crate::engine::row::{FailureRecord, RunState};
 
@@ -27,11 +28,14 @@ pub struct Started {
     #[prost(string, tag = "5")]
     pub traceparent: String,
     /// What the turn before has left, if there was one.
-    #[prost(message, optional, tag = "6")]
-    pub carried: Option<Carried>,
+    #[prost(message, optional, boxed, tag = "6")]
+    pub carried: Option<Box<Carried>>,
     /// What the starter lets the run be found by.
     #[prost(message, repeated, tag = "11")]
     pub attributes: Vec<Attribute>,
+    /// Whose child it is, if it is one.
+    #[prost(message, optional, tag = "7")]
+    pub parent: Option<Parent>,
 }
 
 /// What one turn of a run leaves to the next.
@@ -61,6 +65,9 @@ pub struct Carried {
     /// The last answers to updates, by whose ids repetitions are recognised.
     #[prost(message, repeated, tag = "8")]
     pub answered: Vec<UpdateAnswered>,
+    /// Children that have not ended. Their commands are the first of the next turn, in this order.
+    #[prost(message, repeated, tag = "7")]
+    pub children: Vec<OpenChild>,
 }
 
 /// How often a name was used.

@@ -1,6 +1,7 @@
 //! What an observation changes, before the workflow is polled for it.
 
 use super::{Phase, Run};
+use crate::engine::cx::Part;
 use crate::engine::event::Body;
 use crate::engine::row::RunState;
 
@@ -13,12 +14,14 @@ impl Run {
         match body {
             Body::StepCompleted(step) => {
                 state.calls.remove(&step.command);
+                state.end_request_done(step.command, true);
                 state.resolve(step.command, Ok(step.output.clone()));
             }
             Body::StepFailed(step) => {
                 state.calls.remove(&step.command);
+                state.end_request_done(step.command, false);
                 if step.discharges_undo {
-                    state.ledger.settle(step.command);
+                    state.ledger.settle(step.command, Part::Undo);
                 }
                 let failure = step.failure.clone().unwrap_or_default();
                 state.resolve(step.command, Err((&failure).into()));
@@ -40,7 +43,15 @@ impl Run {
             Body::UndoSucceeded(undo) => {
                 state.calls.remove(&undo.command);
                 drop(state);
-                self.settle_undo();
+                self.undo_succeeded();
+            }
+            Body::ChildStarted(child) => {
+                state.calls.remove(&child.command);
+                state.child_started(child.command);
+            }
+            Body::ChildClosed(child) => {
+                state.calls.remove(&child.command);
+                state.child_closed(child, self.is_ending_child(child.command));
             }
             Body::UndoParked(parked) => {
                 state.calls.remove(&parked.command);
@@ -88,6 +99,13 @@ impl Run {
             Body::Progressed(progressed) => {
                 if let Some(call) = state.calls.get_mut(&progressed.command) {
                     call.progress = Some(progressed.progress.clone());
+                }
+            }
+            Body::ChildStarted(child) => drop(state.calls.remove(&child.command)),
+            Body::ChildClosed(child) => {
+                state.calls.remove(&child.command);
+                if let Some(child) = state.children.get_mut(&child.command) {
+                    child.is_noted_closed = true;
                 }
             }
             Body::StepCompleted(step) => drop(state.calls.remove(&step.command)),

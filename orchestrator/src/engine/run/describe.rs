@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{Phase, Run, UpdateOutcome};
-use crate::engine::cx::{Acceptor, Inbox, Wait};
+use super::{Phase, Run, Undoing, UpdateOutcome};
+use crate::engine::cx::{Acceptor, Inbox, State, Wait};
 use crate::engine::engine::Footprint;
-use crate::engine::event::{Body, Event, UpdateAnswered};
+use crate::engine::event::{Body, END_CHILD, Event, Parent, UpdateAnswered};
 use crate::engine::limits::MAX_CARRIED_UPDATES;
 use crate::engine::row::FailureRecord;
 
@@ -35,7 +35,7 @@ impl Run {
         let pending = state.calls.values().map(|call| PendingCall {
             command: call.command,
             name: call.name,
-            is_undo: call.is_undo,
+            is_undo: call.is_undo(),
             failed_attempts: call.failed_attempts,
             last_failure: call.last_failure.clone(),
             scheduled_at_ms: call.scheduled_at_ms,
@@ -56,9 +56,29 @@ impl Run {
         !self.is_closed() && wait.is_some_and(is_open)
     }
 
-    /// Open timers: command and time are in the events that set them, only the commands here.
+    /// Whether the undo of a command is on record, and neither run nor being run.
     pub fn has_undo_open(&self, command: u64) -> bool {
-        self.shared.state.lock().ledger.is_open(command)
+        self.owes_undo(&self.shared.state.lock(), command)
+    }
+
+    fn owes_undo(&self, state: &State, command: u64) -> bool {
+        let is_under_way = self
+            .undoing()
+            .is_some_and(|undoing| undoing.undoes == command && undoing.name != END_CHILD);
+        state.ledger.is_open(command) && !is_under_way
+    }
+
+    /// The compensation that is under way or parked.
+    fn undoing(&self) -> Option<Undoing> {
+        match self.phase {
+            Phase::Compensating(Some(undoing)) | Phase::Parked(undoing) => Some(undoing),
+            _ => None,
+        }
+    }
+
+    /// Whether the undo that asks this child to end is under way or parked.
+    pub(super) fn is_ending_child(&self, command: u64) -> bool {
+        self.undoing().is_some_and(|undoing| undoing.undoes == command && undoing.name == END_CHILD)
     }
 
     /// Whether a signal of this id was taken before.
@@ -94,9 +114,31 @@ impl Run {
             || self.paused.as_ref().is_some_and(|waiting| waiting.iter().any(is_request))
     }
 
-    /// Undo entries that are open.
+    /// Undo entries that are open, children among them. A run that has returned owes nothing but the end of its children.
     pub fn open_undo(&self) -> u64 {
-        self.shared.state.lock().ledger.open_count()
+        let state = self.shared.state.lock();
+        if self.ending.is_some() { state.ledger.open_children() } else { state.ledger.open_count() }
+    }
+
+    /// Whose child the run is.
+    pub fn parent(&self) -> Option<Parent> {
+        self.shared.state.lock().parent.clone()
+    }
+
+    /// Whether the run is the child that this command has started.
+    pub fn is_child_of(&self, parent: &Parent) -> bool {
+        self.shared.state.lock().parent.as_ref().is_some_and(|own| own.is_same(parent))
+    }
+
+    /// The command of a child that has not ended, and whether its compensation is open. Not of a stuck run, whose state
+    /// may be incomplete.
+    pub fn open_child(&self, workflow_id: &str, origin: &Parent) -> Option<(u64, bool)> {
+        let state = self.shared.state.lock();
+        let mut open = state.children.iter().filter(|(_, child)| !child.is_noted_closed);
+        let (command, _) = open.find(|(_, child)| {
+            *child.workflow_id == *workflow_id && child.origin.is_same(origin)
+        })?;
+        Some((*command, self.owes_undo(&state, *command)))
     }
 
     /// What the run holds in memory.

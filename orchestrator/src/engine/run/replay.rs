@@ -46,7 +46,9 @@ fn kind(body: &Body) -> Kind {
         | Body::UndoSkipped(_)
         | Body::Paused(_)
         | Body::Unpaused(_)
-        | Body::Terminated(_) => Kind::Observation,
+        | Body::Terminated(_)
+        | Body::ChildStarted(_)
+        | Body::ChildClosed(_) => Kind::Observation,
         Body::StepScheduled(_)
         | Body::StepAbandoned(_)
         | Body::TimerSet(_)
@@ -59,7 +61,11 @@ fn kind(body: &Body) -> Kind {
         | Body::UndoScheduled(_)
         | Body::AttributesSet(_)
         | Body::RoundEnded(_)
-        | Body::Closed(_) => Kind::Decision,
+        | Body::Closed(_)
+        | Body::ChildScheduled(_)
+        | Body::ChildGivenUp(_)
+        | Body::EndingBegan(_)
+        | Body::TurnEnding(_) => Kind::Decision,
     }
 }
 
@@ -178,6 +184,7 @@ impl<'a> Replay<'a> {
                 Body::Closed(Closed { next: Some(next), .. }) => {
                     state.turn_ends_behind = Some(next.rounds);
                 }
+                Body::TurnEnding(turn) => state.turn_ends_behind = Some(turn.rounds),
                 _ => {}
             }
         }

@@ -69,6 +69,7 @@ impl Run {
             cancelled: state.cancelled.clone(),
             attributes: attribute::recorded(&state.attributes),
             answered: self.last_answers(&state.decisions),
+            children: state.carried_children(),
         };
         let next = Continuation {
             run_id: Bytes::copy_from_slice(run_id.as_bytes()),
@@ -92,6 +93,7 @@ impl Run {
     pub(super) fn carry(&mut self, started: &Started) {
         let mut state = self.shared.state.lock();
         attribute::change(&mut state.attributes, &started.attributes);
+        state.parent.clone_from(&started.parent);
         let Some(carried) = &started.carried else { return };
         attribute::change(&mut state.attributes, &carried.attributes);
         for occurrence in &carried.occurrences {
@@ -100,6 +102,9 @@ impl Run {
         carried.signals.iter().for_each(|signal| state.put_signal(signal));
         for (arrival, id) in (0..).zip(&carried.signal_ids) {
             self.signal_ids.insert(id.clone(), arrival);
+        }
+        for child in &carried.children {
+            state.carry_child(&self.shared, child);
         }
         state.answered = carried.answer.is_some();
         state.answer.clone_from(&carried.answer);

@@ -1,11 +1,21 @@
 //! Compensation: what is on record is undone, the last first, one at a time.
 
+use bytes::Bytes;
+
 use super::{Phase, Run, Undoing};
-use crate::engine::cx::launch;
+use crate::engine::call::CallKind;
+use crate::engine::cx::{Part, State, ToEnd, launch};
 use crate::engine::error::{Misfit, StuckCode};
-use crate::engine::event::{Body, CompensationBegan, UndoScheduled};
+use crate::engine::event::{Body, CompensationBegan, END_CHILD, EndingBegan, UndoScheduled};
 use crate::engine::failure::Failure;
 use crate::engine::row::RunState;
+
+/// The child whose end is owed next; `None` if something else is.
+fn last_owed(state: &State, is_ending: bool) -> Option<u64> {
+    let ledger = &state.ledger;
+    let next = if is_ending { ledger.last_open_child() } else { ledger.last_open() };
+    next.filter(|entry| entry.part == Part::EndOfChild).map(|entry| entry.command)
+}
 
 impl Run {
     /// The workflow has failed. Without anything to undo, that is the end.
@@ -19,16 +29,59 @@ impl Run {
         self.phase = Phase::Compensating(None);
     }
 
+    /// The workflow has returned. Without children that end with it, that is the end.
+    pub(super) fn begin_ending(&mut self, result: Bytes) {
+        let mut state = self.shared.state.lock();
+        if state.ledger.open_children() == 0 {
+            drop(state);
+            return self.close(RunState::Completed, Some(result), None);
+        }
+        state.emit(Body::EndingBegan(EndingBegan { result: result.clone() }));
+        drop(state);
+        self.ending = Some(result);
+        self.phase = Phase::Compensating(None);
+    }
+
+    /// Nothing is owed any more.
+    fn end(&mut self, cause: &Failure) {
+        if let Some(result) = self.ending.take() {
+            return self.close(RunState::Completed, Some(result), None);
+        }
+        let is_cancelled = self.shared.state.lock().cancelled.is_some() && cause.is_cancelled();
+        let end = if is_cancelled { RunState::Cancelled } else { RunState::Failed };
+        self.close(end, None, Some(cause));
+    }
+
+    /// Whether a child keeps the run from going on with its undo, or its end: it is being started, being asked to end, or
+    /// has been asked and is awaited.
+    fn waits_for_child(&self, state: &mut State) -> bool {
+        let is_ending = self.ending.is_some();
+        while let Some(command) = last_owed(state, is_ending) {
+            match state.child_to_end(command) {
+                ToEnd::Wait => return true,
+                ToEnd::Ask => return false,
+                ToEnd::Asked if !is_ending => return true,
+                ToEnd::Asked | ToEnd::Gone => state.ledger.settle(command, Part::EndOfChild),
+            }
+        }
+        false
+    }
+
     /// Schedules the next compensation, or ends the run.
     pub(super) fn undo_next(&mut self) -> Result<(), Misfit> {
         let cause = self.cause.clone().unwrap_or_else(|| Failure::new("UNKNOWN", ""));
         let shared = self.shared.clone();
         let mut state = shared.state.lock();
-        let Some(entry) = state.ledger.last_open() else {
-            let cancelled = state.cancelled.is_some() && cause.is_cancelled();
+        if self.waits_for_child(&mut state) {
+            return Ok(());
+        }
+        let next = match self.ending {
+            Some(_) => state.ledger.last_open_child(),
+            None => state.ledger.last_open(),
+        };
+        let Some(entry) = next else {
             drop(state);
-            let end = if cancelled { RunState::Cancelled } else { RunState::Failed };
-            self.close(end, None, Some(&cause));
+            self.end(&cause);
             return Ok(());
         };
         let callable = entry.runner.call(&entry.input, &cause).map_err(|error| {
@@ -40,7 +93,7 @@ impl Run {
         let command = state.take_command();
         let scheduled = UndoScheduled { command, undoes, name: name.to_owned(), occurrence };
         state.emit(Body::UndoScheduled(scheduled));
-        launch(&mut state, command, name, key, undone_key, true, callable);
+        launch(&mut state, command, name, key, undone_key, CallKind::Undo, callable);
         self.phase = Phase::Compensating(Some(Undoing { command, undoes, name }));
         Ok(())
     }
@@ -48,9 +101,22 @@ impl Run {
     /// The compensation that was under way or parked is done with.
     pub(super) fn settle_undo(&mut self) {
         if let Phase::Compensating(Some(undoing)) | Phase::Parked(undoing) = self.phase {
-            self.shared.state.lock().ledger.settle(undoing.undoes);
+            let part = if undoing.name == END_CHILD { Part::EndOfChild } else { Part::Undo };
+            self.shared.state.lock().ledger.settle(undoing.undoes, part);
             self.phase = Phase::Compensating(None);
         }
+    }
+
+    /// The compensation that was under way has succeeded. A child that was asked to end is owed until it has.
+    pub(super) fn undo_succeeded(&mut self) {
+        if let Phase::Compensating(Some(undoing)) = self.phase
+            && undoing.name == END_CHILD
+        {
+            self.shared.state.lock().asked_to_end(undoing.undoes);
+            self.phase = Phase::Compensating(None);
+            return;
+        }
+        self.settle_undo();
     }
 
     /// The parked compensation gets a new round of attempts, under the same command and effect key.
@@ -58,11 +124,23 @@ impl Run {
         let Phase::Parked(undoing) = self.phase else { return };
         let Some(cause) = self.cause.clone() else { return };
         let mut state = self.shared.state.lock();
-        let Some(entry) = state.ledger.last_open() else { return };
+        let next = match self.ending {
+            Some(_) => state.ledger.last_open_child(),
+            None => state.ledger.last_open(),
+        };
+        let Some(entry) = next else { return };
         // It was read from its record before, when it was scheduled.
         let Ok(callable) = entry.runner.call(&entry.input, &cause) else { return };
         let (key, undone_key) = (entry.effect_key.clone(), entry.undone_key.clone());
-        launch(&mut state, undoing.command, undoing.name, key, undone_key, true, callable);
+        launch(
+            &mut state,
+            undoing.command,
+            undoing.name,
+            key,
+            undone_key,
+            CallKind::Undo,
+            callable,
+        );
         drop(state);
         self.phase = Phase::Compensating(Some(undoing));
     }
