@@ -1,6 +1,6 @@
 //! A run's place in memory: the run itself, its events that are not in the tables yet, and what may be told of it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -13,18 +13,9 @@ use super::error::Error;
 use super::event::Event;
 use super::idle::Idle;
 use super::ids::RunId;
-use super::projection;
 use super::row::RunRow;
 use super::run::{Run, UpdateOutcome};
-
-/// Events of a run that the tables do not have yet, and the row that they do have.
-#[derive(Default)]
-pub(crate) struct Tail {
-    pub first_sequence: u64,
-    /// Each with its length in front.
-    pub events: VecDeque<Bytes>,
-    pub row: Option<RunRow>,
-}
+use super::tail::Tail;
 
 /// What is durable and may be told to those who wait.
 #[derive(Default)]
@@ -79,6 +70,8 @@ pub(crate) struct RunCell {
     pub is_queued_idle: AtomicBool,
     /// It might have left but was in use: whoever uses it last puts it into that queue again.
     is_to_be_queued: AtomicBool,
+    /// A slot that waits to be drained names the cell already.
+    is_to_be_drained: AtomicBool,
 }
 
 impl RunCell {
@@ -104,6 +97,7 @@ impl RunCell {
             pins: AtomicUsize::new(0),
             is_queued_idle: AtomicBool::new(false),
             is_to_be_queued: AtomicBool::new(false),
+            is_to_be_drained: AtomicBool::new(false),
         }
     }
 
@@ -115,12 +109,7 @@ impl RunCell {
             row.workflow_type.as_str().into(),
             row.input_fingerprint.clone(),
         );
-        let tail = Tail {
-            first_sequence: row.next_sequence,
-            events: VecDeque::new(),
-            row: Some(row.clone()),
-        };
-        *cell.tail.lock() = tail;
+        *cell.tail.lock() = Tail::of_row(row.clone());
         cell.durable.store(row.next_sequence, Ordering::Release);
         cell.published.lock().answer.clone_from(&row.answer);
         cell
@@ -137,11 +126,20 @@ impl RunCell {
     }
 
     /// The durable events from `from` on that the tables may not have yet; `None` if the tables have that event.
-    pub fn tail_from(&self, from: u64) -> Option<Vec<Bytes>> {
-        let tail = self.tail.lock();
-        let skip = usize::try_from(from.checked_sub(tail.first_sequence)?).ok()?;
-        let durable = usize::try_from(self.durable().saturating_sub(tail.first_sequence)).ok()?;
-        Some(tail.events.iter().take(durable).skip(skip).cloned().collect())
+    pub fn tail_from(&self, from: u64) -> Option<Result<Vec<Bytes>, Error>> {
+        self.tail.lock().between(self.run_id, from, self.durable())
+    }
+
+    /// Called by the committer when more has become durable: whether the drainer must be told. If not, a slot that it has
+    /// not come to yet brings it here.
+    pub fn is_news_to_drainer(&self) -> bool {
+        !self.is_to_be_drained.swap(true, Ordering::AcqRel)
+    }
+
+    /// Called by the drainer before it looks what is durable: what becomes so from now on is news again.
+    pub fn begin_draining(&self) {
+        // Not a mere store: it must see what the committer did before it found the cell named already.
+        self.is_to_be_drained.swap(false, Ordering::AcqRel);
     }
 
     /// The row as the durable events make it. `None` while nothing is durable.
@@ -151,19 +149,7 @@ impl RunCell {
 
     /// The row as the events before `sequence` make it, be they durable or not.
     pub fn row_before(&self, sequence: u64) -> Result<Option<RunRow>, Error> {
-        let (mut row, events) = {
-            let tail = self.tail.lock();
-            let count = sequence.saturating_sub(tail.first_sequence);
-            let count = usize::try_from(count).unwrap_or(usize::MAX);
-            let events: Vec<Bytes> = tail.events.iter().take(count).cloned().collect();
-            (tail.row.clone(), events)
-        };
-        for bytes in events {
-            let event = decode(&bytes)?;
-            let applied = projection::apply(row.take(), self.run_id, &event, bytes.len());
-            row = Some(applied.map_err(|illegal| damaged(self.run_id, &illegal.to_string()))?);
-        }
-        Ok(row)
+        self.tail.lock().row_before(self.run_id, sequence)
     }
 
     pub fn pin(&self) {

@@ -18,13 +18,13 @@ use super::limits::{
 };
 use super::log::Appended;
 use super::slot::SlotWriter;
+use super::tail::Chunk;
 
 /// Consecutive events of one run, and what they let out once they are durable.
 pub(crate) struct Commit {
     pub cell: Arc<RunCell>,
     pub first_sequence: u64,
-    /// Each with its length in front.
-    pub events: Vec<Bytes>,
+    pub chunk: Chunk,
     pub effects: Effects,
     /// Another run's, in the same slot: both are durable, or neither is.
     pub and_then: Option<Box<Commit>>,
@@ -32,7 +32,7 @@ pub(crate) struct Commit {
 
 impl Commit {
     fn bytes(&self) -> usize {
-        self.chain().flat_map(|commit| &commit.events).map(Bytes::len).sum()
+        self.chain().map(|commit| commit.chunk.bytes.len()).sum()
     }
 
     fn chain(&self) -> impl Iterator<Item = &Commit> {
@@ -120,7 +120,8 @@ fn encode(writer: &[u8; 16], batch: u64, commits: &[Commit]) -> Bytes {
     let bytes = commits.iter().map(|commit| commit.bytes() + 32).sum();
     let mut slot = SlotWriter::new(writer, batch, bytes);
     for commit in commits.iter().flat_map(Commit::chain) {
-        slot.push(commit.cell.run_id, commit.first_sequence, &commit.events);
+        let Chunk { count, bytes } = &commit.chunk;
+        slot.push(commit.cell.run_id, commit.first_sequence, *count, bytes);
     }
     slot.finish()
 }
@@ -153,29 +154,40 @@ async fn append(core: &Arc<Core>, slot: Slot, bytes: Bytes) -> bool {
 fn acknowledge(core: &Arc<Core>, slot: Slot, bytes: usize, commits: &mut Vec<Commit>) {
     let (at_ms, count) = (core.now_ms(), commits.len());
     let events: usize = commits.iter().map(Commit::bytes).sum();
-    let mut cells = Vec::with_capacity(count);
-    let mut effects = Vec::with_capacity(count);
-    for commit in commits.drain(..) {
-        let mut next = Some(commit);
-        while let Some(commit) = next {
-            commit.cell.set_durable(commit.first_sequence + commit.events.len() as u64);
+    let mut cells = Vec::new();
+    for commit in commits.iter().flat_map(Commit::chain) {
+        commit.cell.set_durable(commit.first_sequence + u64::from(commit.chunk.count));
+        if commit.cell.is_news_to_drainer() {
             cells.push(commit.cell.clone());
-            effects.push((commit.cell, commit.effects));
-            next = commit.and_then.map(|commit| *commit);
         }
     }
     core.drainer.push(DrainSlot { slot, bytes: bytes as u64, cells, at_ms });
-    while !effects.is_empty() {
-        let rest = effects.split_off(effects.len().min(EFFECTS_PER_TASK));
-        let chunk = std::mem::replace(&mut effects, rest);
-        let released = core.clone();
-        let work = async move {
-            for (cell, effects) in chunk {
-                effects.release(&released, &cell);
-            }
-        };
-        core.seams.spawner.spawn("effects", Box::pin(work));
+    let mut effects = Vec::with_capacity(EFFECTS_PER_TASK);
+    for commit in commits.drain(..) {
+        let mut next = Some(commit);
+        while let Some(commit) = next {
+            effects.push((commit.cell, commit.effects));
+            next = commit.and_then.map(|commit| *commit);
+        }
+        if effects.len() >= EFFECTS_PER_TASK {
+            let full = std::mem::replace(&mut effects, Vec::with_capacity(EFFECTS_PER_TASK));
+            release(core, full);
+        }
+    }
+    if !effects.is_empty() {
+        release(core, effects);
     }
     core.committer.bytes.fetch_sub(events, Ordering::Relaxed);
     core.committer.count.fetch_sub(count, Ordering::Release);
+}
+
+/// Lets effects out, beside the committer, who goes on with the next slot.
+fn release(core: &Arc<Core>, effects: Vec<(Arc<RunCell>, Effects)>) {
+    let released = core.clone();
+    let work = async move {
+        for (cell, effects) in effects {
+            effects.release(&released, &cell);
+        }
+    };
+    core.seams.spawner.spawn("effects", Box::pin(work));
 }

@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use prost::Message;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +26,7 @@ use super::row::RunState;
 use super::run::{Phase, Run, Turn, outcome_of};
 use super::seams::Seams;
 use super::tables::Tables;
+use super::tail::Chunk;
 use super::timers::Timers;
 
 /// How an engine behaves.
@@ -190,12 +189,11 @@ impl Core {
         }
         let effects = Effects::gather(run, events);
         let first_sequence = run.next_sequence - events.len() as u64;
-        let events: Vec<Bytes> =
-            events.iter().map(|event| event.encode_length_delimited_to_vec().into()).collect();
-        cell.tail.lock().events.extend(events.iter().cloned());
+        let chunk = Chunk::encode(events);
+        cell.tail.lock().push(cell.run_id, events, chunk.clone());
         let and_then = run.next_turn.take().map(|turn| Box::new(self.begin_turn(cell, run, turn)));
         let cell = cell.clone();
-        self.committer.push(Commit { cell, first_sequence, events, effects, and_then });
+        self.committer.push(Commit { cell, first_sequence, chunk, effects, and_then });
     }
 
     /// Lets the next turn of a run begin, in the place of the one that has ended and under its lock.
@@ -231,15 +229,14 @@ impl Core {
         let (mut next, events) = Run::begin_turn(definition, turn.run_id, started, self.now_ms());
         self.directory.replace(&cell);
         let effects = Effects::gather(&mut next, &events);
-        let events: Vec<Bytes> =
-            events.iter().map(|event| event.encode_length_delimited_to_vec().into()).collect();
-        cell.tail.lock().events.extend(events.iter().cloned());
+        let chunk = Chunk::encode(&events);
+        cell.tail.lock().push(cell.run_id, &events, chunk.clone());
         if next.is_closed() {
             next.unload();
         }
         *guard = Some(Box::new(next));
         drop(guard);
-        Commit { cell, first_sequence: 0, events, effects, and_then: None }
+        Commit { cell, first_sequence: 0, chunk, effects, and_then: None }
     }
 
     /// Waits until a run's events before `sequence` are durable.

@@ -17,16 +17,20 @@ use super::cell::RunCell;
 use super::core::Core;
 use super::error::Error;
 use super::ids::Slot;
-use super::limits::{DRAIN_RETRY_MS, MAX_BYTES_PER_DRAIN, MAX_RUNS_PER_DRAIN, TRIM_EVERY_BYTES};
+use super::limits::{
+    DRAIN_EARLY_BYTES, DRAIN_RETRY_MS, MAX_BYTES_PER_DRAIN, MAX_RUNS_PER_DRAIN, TRIM_EVERY_BYTES,
+};
 use super::row::{Cursor, RunRow};
 use super::tables::DrainStep;
+use super::tail::Undrained;
+use change::change_to;
 pub(crate) use change::{change_of, unpack};
 
 /// A durable slot that is to be drained.
 pub(crate) struct DrainSlot {
     pub slot: Slot,
     pub bytes: u64,
-    /// The runs with events in it.
+    /// The runs with events in it that no earlier slot in the queue names.
     pub cells: Vec<Arc<RunCell>>,
     /// When it became durable, in unix milliseconds.
     pub at_ms: i64,
@@ -65,14 +69,15 @@ impl Drainer {
         self.applying_ms.lock().or_else(|| slots.front().map(|slot| slot.at_ms))
     }
 
-    fn take(&self) -> Vec<DrainSlot> {
+    /// The next slots, in order: at least one if there is one, of the others those that became durable before `until_ms`.
+    fn take(&self, until_ms: i64) -> Vec<DrainSlot> {
         let mut slots = self.slots.lock();
         *self.applying_ms.lock() = slots.front().map(|slot| slot.at_ms);
         let (mut runs, mut bytes) = (0, 0);
         let fitting = slots.iter().take_while(|slot| {
             runs += slot.cells.len();
             bytes += slot.bytes as usize;
-            runs <= MAX_RUNS_PER_DRAIN && bytes <= MAX_BYTES_PER_DRAIN
+            runs <= MAX_RUNS_PER_DRAIN && bytes <= MAX_BYTES_PER_DRAIN && slot.at_ms <= until_ms
         });
         let count = fitting.count().max(1).min(slots.len());
         slots.drain(..count).collect()
@@ -108,7 +113,7 @@ async fn wait_until_due(core: &Arc<Core>) -> bool {
                 () = core.drain_stop.cancelled() => {}
             },
             Some(_) if core.fenced.is_cancelled() => return false,
-            Some(_) if stopping || core.drainer.lag_bytes() >= MAX_BYTES_PER_DRAIN as u64 => {
+            Some(_) if stopping || core.drainer.lag_bytes() >= DRAIN_EARLY_BYTES => {
                 return true;
             }
             Some(at_ms) => {
@@ -130,13 +135,16 @@ async fn wait_until_due(core: &Arc<Core>) -> bool {
 }
 
 async fn drain_some(core: &Arc<Core>) -> u64 {
-    let slots = core.drainer.take();
+    let stopping = core.drain_stop.is_cancelled();
+    let half_delay_ms = (core.options.drain_delay.as_millis() / 2) as i64;
+    // What has just become durable stays: most runs in it are about to close, and then leave one record.
+    let until_ms = if stopping { i64::MAX } else { core.now_ms().saturating_sub(half_delay_ms) };
+    let slots = core.drainer.take(until_ms);
     let bytes = slots.iter().map(|slot| slot.bytes).sum();
     let Some(last) = slots.last() else { return 0 };
     let cursor = Cursor { log: core.log_id, slot: last.slot.next() };
-    let mut cells: Vec<Arc<RunCell>> = slots.into_iter().flat_map(|slot| slot.cells).collect();
-    cells.sort_by_key(|cell| cell.run_id);
-    cells.dedup_by_key(|cell| cell.run_id);
+    // Each is named once, until it is drained.
+    let cells: Vec<Arc<RunCell>> = slots.into_iter().flat_map(|slot| slot.cells).collect();
     loop {
         match drain_cells(core, cursor, &cells).await {
             Ok(()) => break,
@@ -156,7 +164,7 @@ async fn drain_some(core: &Arc<Core>) -> u64 {
 /// What is to be taken off a cell once its step is applied.
 struct Drained {
     cell: Arc<RunCell>,
-    count: usize,
+    count: u32,
     row: RunRow,
 }
 
@@ -167,28 +175,21 @@ async fn drain_cells(
 ) -> Result<(), Error> {
     let mut step = DrainStep { cursor, runs: Vec::with_capacity(cells.len()) };
     let mut drained = Vec::with_capacity(cells.len());
+    let mut plain = Vec::new();
     for cell in cells {
-        let (row, events) = {
-            let tail = cell.tail.lock();
-            let durable = cell.durable().saturating_sub(tail.first_sequence) as usize;
-            let events: Vec<_> = tail.events.iter().take(durable).cloned().collect();
-            (tail.row.clone(), events)
-        };
-        if events.is_empty() {
-            continue;
-        }
-        let change = change_of(row, cell.run_id, &events)?;
-        drained.push(Drained { cell: cell.clone(), count: events.len(), row: change.row.clone() });
-        step.runs.push(change);
+        cell.begin_draining();
+        plain.clear();
+        let undrained = cell.tail.lock().undrained(cell.run_id, cell.durable(), &mut plain)?;
+        let Some(undrained) = undrained else { continue };
+        step.runs.push(change_to(&undrained, &plain));
+        let Undrained { count, after: row, .. } = undrained;
+        drained.push(Drained { cell: cell.clone(), count, row });
     }
     core.tables.apply(step).await?;
     for Drained { cell, count, row } in drained {
         let is_closed = row.state().is_closed();
         {
-            let mut tail = cell.tail.lock();
-            tail.events.drain(..count);
-            tail.first_sequence += count as u64;
-            tail.row = Some(row);
+            cell.tail.lock().drained(count, row);
         }
         if is_closed {
             core.directory.remove(&cell);

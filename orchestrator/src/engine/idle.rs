@@ -84,7 +84,7 @@ fn evict(core: &Arc<Core>, cell: &Arc<RunCell>) {
     let left = core.directory.remove_if(cell, || {
         let Some(mut guard) = cell.run.try_lock() else { return false };
         let is_idle = guard.as_ref().is_none_or(|run| run.is_idle());
-        let may_leave = is_idle && cell.tail.lock().events.is_empty();
+        let may_leave = is_idle && cell.tail.lock().is_drained();
         if may_leave {
             *guard = None;
         }

@@ -77,6 +77,8 @@ pub const EFFECTS_PER_TASK: usize = 8;
 pub const MAX_RUNS_PER_DRAIN: usize = 2_000;
 /// Bytes of the log that one drain step covers, about.
 pub const MAX_BYTES_PER_DRAIN: usize = 8 * 1024 * 1024;
+/// Bytes of the log that are drained before their delay is over.
+pub const DRAIN_EARLY_BYTES: u64 = 64 * 1024 * 1024;
 /// Pause after a failed drain step, in milliseconds.
 pub const DRAIN_RETRY_MS: u64 = 500;
 /// Drained bytes after which the tables are synced and the log is trimmed.

@@ -51,7 +51,7 @@ impl Core {
             return Ok(());
         }
         // Only who holds the gate fills the cell, and nothing happens to a run before it is loaded: the row stands.
-        let row = cell.tail.lock().row.clone();
+        let row = cell.tail.lock().row().cloned();
         let row =
             row.ok_or_else(|| damaged(cell.run_id, "a cell without a run and without a row"))?;
         let replayed =

@@ -9,7 +9,7 @@
 //! | [`engine`] | the handle: start, signal, update, cancel, look |
 //! | [`cx`], [`step`], [`rounds`], [`failure`], [`registry`], [`resources`] | what workflows are written with |
 //! | `run` | one run in memory: live and in replay |
-//! | `cell`, `directory`, `load`, `idle` | which runs are in memory, and how they come and go |
+//! | `cell`, `tail`, `directory`, `load`, `idle` | which runs are in memory, and how they come and go |
 //! | [`attribute`], [`filter`] | by what runs are found, and how |
 //! | [`event`], `slot` | what is recorded, and its bytes |
 //! | `core`, `committer` | group commit: nothing leaves before it is durable |
@@ -58,6 +58,7 @@ mod slot;
 pub mod step;
 pub mod stored;
 pub mod tables;
+mod tail;
 mod timers;
 
 pub use self::cell::Outcome;

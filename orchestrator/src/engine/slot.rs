@@ -52,17 +52,14 @@ impl SlotWriter {
         SlotWriter { buffer, entries: 0 }
     }
 
-    /// Adds consecutive events of a run, each with its length in front.
-    pub fn push(&mut self, run_id: RunId, first_sequence: u64, events: &[Bytes]) {
-        let bytes: usize = events.iter().map(Bytes::len).sum();
-        self.buffer.reserve(ENTRY_BYTES + bytes + CRC_BYTES);
+    /// Adds `count` consecutive events of a run, each with its length in front.
+    pub fn push(&mut self, run_id: RunId, first_sequence: u64, count: u32, events: &[u8]) {
+        self.buffer.reserve(ENTRY_BYTES + events.len() + CRC_BYTES);
         self.buffer.put_slice(run_id.as_bytes());
         self.buffer.put_u64_le(first_sequence);
+        self.buffer.put_u32_le(count);
         self.buffer.put_u32_le(events.len() as u32);
-        self.buffer.put_u32_le(bytes as u32);
-        for event in events {
-            self.buffer.put_slice(event);
-        }
+        self.buffer.put_slice(events);
         self.entries += 1;
     }
 
@@ -194,7 +191,8 @@ mod tests {
         ];
         let mut writer = SlotWriter::new(&[7; 16], 3, 64);
         for entry in &entries {
-            writer.push(entry.run_id, entry.first_sequence, &entry.events);
+            let count = entry.events.len() as u32;
+            writer.push(entry.run_id, entry.first_sequence, count, &entry.events.concat());
         }
         (entries, writer.finish())
     }

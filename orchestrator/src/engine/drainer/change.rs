@@ -1,13 +1,13 @@
 //! What new events of a run change in the tables. Pure: live draining and recovery share it.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use crate::engine::cell::{damaged, decode};
+use crate::engine::cell::damaged;
 use crate::engine::error::Error;
 use crate::engine::ids::RunId;
-use crate::engine::projection;
 use crate::engine::row::{HistoryChunk, OpenTimer, RunRow, TimerRow};
 use crate::engine::tables::RunChange;
+use crate::engine::tail::{Undrained, project};
 
 /// Chunks smaller than this are not worth packing.
 const MIN_PACKED_BYTES: usize = 256;
@@ -17,40 +17,44 @@ const MIN_PACKED_BYTES: usize = 256;
 /// # Errors
 /// If they cannot follow.
 pub(crate) fn change_of(
-    row: Option<RunRow>,
+    before: Option<RunRow>,
     run_id: RunId,
     events: &[Bytes],
 ) -> Result<RunChange, Error> {
-    let first_sequence = row.as_ref().map_or(0, |row| row.next_sequence);
-    let is_new = row.is_none();
-    let before = row.as_ref().map(|row| row.open_timers.clone()).unwrap_or_default();
-    let mut row = row;
+    let mut after = before.clone();
     for bytes in events {
-        let event = decode(bytes)?;
-        let applied = projection::apply(row.take(), run_id, &event, bytes.len());
-        row = Some(applied.map_err(|illegal| damaged(run_id, &illegal.to_string()))?);
+        after = Some(project(after, run_id, bytes)?);
     }
-    let row = row.ok_or_else(|| damaged(run_id, "no events and no row"))?;
-    let timer =
-        |open: &OpenTimer| TimerRow { fire_at_ms: open.fire_at_ms, run_id, command: open.command };
-    let after = &row.open_timers;
-    let timers_set = after.iter().filter(|open| !before.contains(open)).map(timer).collect();
-    let timers_cleared = before.iter().filter(|open| !after.contains(open)).map(timer).collect();
-    let chunk = (!events.is_empty()).then(|| pack(first_sequence, events));
-    Ok(RunChange { row, is_new, chunk, timers_set, timers_cleared })
+    let after = after.ok_or_else(|| damaged(run_id, "no events and no row"))?;
+    let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
+    Ok(change_to(&Undrained { before, after, count }, &events.concat()))
 }
 
-fn pack(first_sequence: u64, events: &[Bytes]) -> HistoryChunk {
-    let bytes: usize = events.iter().map(Bytes::len).sum();
-    let mut plain = BytesMut::with_capacity(bytes);
-    for event in events {
-        plain.extend_from_slice(event);
+/// The change from one row to another; `plain` are the events between them.
+pub(crate) fn change_to(undrained: &Undrained, plain: &[u8]) -> RunChange {
+    let Undrained { before, after: row, count } = undrained;
+    let run_id = row.id();
+    let timer =
+        |open: &OpenTimer| TimerRow { fire_at_ms: open.fire_at_ms, run_id, command: open.command };
+    let before_timers = before.as_ref().map_or(&[][..], |before| &before.open_timers);
+    let after_timers = &row.open_timers[..];
+    let missing_in =
+        |those: &[OpenTimer], open: &OpenTimer| those.iter().all(|other| other != open);
+    let timers_set =
+        after_timers.iter().filter(|open| missing_in(before_timers, open)).map(timer).collect();
+    let timers_cleared =
+        before_timers.iter().filter(|open| missing_in(after_timers, open)).map(timer).collect();
+    let first_sequence = before.as_ref().map_or(0, |before| before.next_sequence);
+    let chunk = (*count > 0).then(|| pack(first_sequence, *count, plain));
+    RunChange { row: row.clone(), is_new: before.is_none(), chunk, timers_set, timers_cleared }
+}
+
+fn pack(first_sequence: u64, count: u32, plain: &[u8]) -> HistoryChunk {
+    if plain.len() < MIN_PACKED_BYTES {
+        let bytes = Bytes::copy_from_slice(plain);
+        return HistoryChunk { first_sequence, count, packing: 0, bytes };
     }
-    let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
-    if bytes < MIN_PACKED_BYTES {
-        return HistoryChunk { first_sequence, count, packing: 0, bytes: plain.freeze() };
-    }
-    let packed = lz4_flex::block::compress_prepend_size(&plain);
+    let packed = lz4_flex::block::compress_prepend_size(plain);
     HistoryChunk { first_sequence, count, packing: 1, bytes: packed.into() }
 }
 

@@ -26,6 +26,6 @@ impl Engine {
     pub fn footprint(&self, workflow_id: &str) -> Option<Footprint> {
         let Found::Here(held) = self.core.directory.find(workflow_id) else { return None };
         let footprint = held.run.lock().as_ref()?.footprint();
-        Some(Footprint { undrained_events: held.tail.lock().events.len(), ..footprint })
+        Some(Footprint { undrained_events: held.tail.lock().len(), ..footprint })
     }
 }

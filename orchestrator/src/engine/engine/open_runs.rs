@@ -28,7 +28,7 @@ impl Engine {
     pub fn open_runs(&self) -> impl Stream<Item = Result<OpenRun, Error>> + Send + use<> {
         let mut young: VecDeque<OpenRun> = VecDeque::new();
         for cell in self.core.directory.cells() {
-            let is_young = cell.tail.lock().row.is_none();
+            let is_young = cell.tail.lock().row().is_none();
             if is_young && cell.published.lock().closed.is_none() {
                 young.push_back(OpenRun {
                     run_id: cell.run_id,

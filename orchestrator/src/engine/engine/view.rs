@@ -209,7 +209,7 @@ impl Reader {
 
     /// Returns false at the end.
     async fn fill(&mut self) -> Result<bool, Error> {
-        let tail = self.held.as_ref().and_then(|held| held.tail_from(self.next));
+        let tail = self.held.as_ref().and_then(|held| held.tail_from(self.next)).transpose()?;
         match (tail, &self.held) {
             (Some(events), _) if !events.is_empty() => {
                 self.buffer = events.into();
