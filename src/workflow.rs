@@ -1,13 +1,16 @@
 //! `souk workflow …`: looks at runs and acts on them, over the internal port.
 
 mod count;
+mod input;
 mod list;
 pub mod output;
 mod show;
+mod start;
 mod timeline;
 mod unmoved;
+mod update;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use souk_proto::time;
 use souk_proto::workflow::v1::workflow_service_client::WorkflowServiceClient;
@@ -24,6 +27,8 @@ use crate::operator::{self, Operator};
 /// What to do.
 #[derive(Subcommand)]
 pub enum Command {
+    /// Starts a run, or joins an equal one.
+    Start(start::Start),
     /// Lists runs, newest first.
     List(list::List),
     /// Counts runs by type and state.
@@ -34,6 +39,8 @@ pub enum Command {
     Unmoved(unmoved::List),
     /// Sends a signal.
     Signal(Signal),
+    /// Asks a run to do something, and waits for its answer.
+    Update(update::Update),
     /// Asks a run for one of the views that it shows of itself.
     Query(Query),
     /// Has a run begin nothing new until it is resumed.
@@ -93,7 +100,7 @@ pub struct Signal {
     workflow_id: String,
     /// The signal's name.
     name: String,
-    /// JSON.
+    /// JSON, @FILE, or - for standard input.
     #[arg(default_value = "null")]
     payload: String,
     /// UUID of the signal; a run takes the same one once.
@@ -109,6 +116,8 @@ pub async fn run(config: &Config, command: Command) -> Result<()> {
     match command {
         Command::List(list) => list::print(&mut client, list).await,
         Command::Count(count) => count::print(&mut client, count).await,
+        Command::Start(wanted) => start::start(&mut client, wanted).await,
+        Command::Update(wanted) => update::update(&mut client, wanted).await,
         Command::Show(show) => show::print(&mut client, show).await,
         Command::Unmoved(list) => unmoved::print(&mut client, list).await,
         Command::Query(Query { workflow_id, name }) => {
@@ -129,13 +138,11 @@ async fn act(client: &mut Client, command: Command) -> Result<()> {
     let request_id = Uuid::new_v4().to_string();
     match command {
         Command::Signal(Signal { workflow_id, name, payload, id }) => {
-            serde_json::from_str::<serde_json::Value>(&payload)
-                .context("the payload is not JSON")?;
             let request = SignalWorkflowRequest {
                 request_id: id.map_or(request_id, |id| id.to_string()),
                 workflow_id,
                 signal: name,
-                payload: payload.into(),
+                payload: input::read(&payload)?.into(),
             };
             client.signal_workflow(request).await?;
         }
@@ -167,6 +174,8 @@ async fn act(client: &mut Client, command: Command) -> Result<()> {
         | Command::List(_)
         | Command::Query(_)
         | Command::Show(_)
+        | Command::Start(_)
+        | Command::Update(_)
         | Command::Unmoved(_) => {}
     }
     Ok(())

@@ -17,3 +17,4 @@ mod provider_away;
 mod refusals;
 mod same_request;
 mod tools;
+mod workflow_commands;

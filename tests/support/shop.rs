@@ -1,7 +1,8 @@
 //! A whole shop of a test's own, and the payment provider beside it, which outlives it.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Output, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use souk_bench::invariants::{Baseline, Rule, Verdict};
@@ -153,16 +154,29 @@ impl Shop {
         verdict
     }
 
-    /// Prints everything that has happened to an order.
-    fn tell_of(&self, order_id: &str) {
+    /// What a command of `souk` says about this shop.
+    pub fn souk(&self, arguments: &[&str], input: &str) -> Output {
         let internal = self.internal.url();
         let internal = internal.trim_start_matches("http://");
-        let told = std::process::Command::new(env!("CARGO_BIN_EXE_souk"))
-            .args(["workflow", "show", &format!("order/{order_id}"), "--data"])
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_souk"))
+            .args(arguments)
+            .arg("--data")
             .arg(self.data())
             .args(["--set", &format!("listen.internal={internal}")])
-            .output()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
             .unwrap();
+        // It may end without reading; what it was for shows in what it says.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
+    }
+
+    /// Prints everything that has happened to an order.
+    fn tell_of(&self, order_id: &str) {
+        let arguments = ["workflow", "show", &format!("order/{order_id}")];
+        let told = self.souk(&arguments, "");
         println!("{}", String::from_utf8_lossy(&[told.stdout, told.stderr].concat()));
     }
 
