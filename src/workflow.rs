@@ -4,6 +4,7 @@ mod count;
 mod input;
 mod list;
 pub mod output;
+mod reset;
 mod show;
 mod start;
 mod timeline;
@@ -37,6 +38,8 @@ pub enum Command {
     Show(show::Show),
     /// Shows which runs do not get on, by type and step, with the cause.
     Unmoved(unmoved::List),
+    /// Has a run, open or ended, begin again from an event of its history. What is not done again is undone.
+    Reset(reset::Reset),
     /// Sends a signal.
     Signal(Signal),
     /// Asks a run to do something, and waits for its answer.
@@ -119,6 +122,7 @@ pub async fn run(config: &Config, command: Command) -> Result<()> {
         Command::Start(wanted) => start::start(&mut client, wanted).await,
         Command::Update(wanted) => update::update(&mut client, wanted).await,
         Command::Show(show) => show::print(&mut client, show).await,
+        Command::Reset(reset) => reset::run(&mut client, reset).await,
         Command::Unmoved(list) => unmoved::print(&mut client, list).await,
         Command::Query(Query { workflow_id, name }) => {
             let request = QueryWorkflowRequest { workflow_id, query: name, ..Default::default() };
@@ -173,6 +177,7 @@ async fn act(client: &mut Client, command: Command) -> Result<()> {
         Command::Count(_)
         | Command::List(_)
         | Command::Query(_)
+        | Command::Reset(_)
         | Command::Show(_)
         | Command::Start(_)
         | Command::Update(_)

@@ -6,7 +6,7 @@
 mod children;
 mod messages;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use souk_proto::time::timestamp;
 use souk_proto::workflow::v1::{
@@ -15,7 +15,7 @@ use souk_proto::workflow::v1::{
 };
 
 use crate::engine::engine::HistoryEvent;
-use crate::engine::event::{Body, Event, Undo};
+use crate::engine::event::{Body, Event, Reset, Undo};
 use crate::engine::row::{FailureRecord, RunState};
 use crate::engine::step::effect_key;
 use crate::wire;
@@ -41,6 +41,8 @@ pub struct Walk {
     scheduled: BTreeMap<u64, Scheduled>,
     /// Undo on record, by the command that put it there.
     open_undo: BTreeMap<u64, OpenUndo>,
+    /// Those of them that a reset has left: no round's end lets them stand.
+    inherited: BTreeSet<u64>,
     open_timers: BTreeMap<u64, i64>,
     undo_occurrences: HashMap<String, u32>,
     /// JSON that the run was started with.
@@ -96,6 +98,8 @@ impl Walk {
             Body::Resumed(_) => self.state_before_stuck,
             Body::Closed(closed) => wire::state(closed.state()),
             Body::Terminated(_) => WorkflowState::Terminated,
+            Body::Superseded(_) => WorkflowState::Continued,
+            Body::LeftoversBegan(_) => WorkflowState::Compensating,
             _ => return,
         };
         match &mut self.paused_from {
@@ -124,6 +128,7 @@ impl Walk {
             }
             Body::StepScheduled(e) => {
                 self.schedule(e.command, &e.name, e.occurrence, None, event.time_ms, wire);
+                self.open_undo.remove(&e.replaces);
                 self.record_undo(e.command, e.undo.as_ref(), Some(&e.name));
                 wire.payload = e.input.clone();
                 wire.set_kind(Kind::StepScheduled);
@@ -220,6 +225,7 @@ impl Walk {
                 wire.set_kind(Kind::UpdateCompleted);
             }
             Body::UndoOwed(e) => {
+                self.open_undo.remove(&e.replaces);
                 self.record_undo(e.command, e.undo.as_ref(), None);
                 wire.name = e.undo.as_ref().map(|undo| undo.name.clone()).unwrap_or_default();
                 wire.set_kind(Kind::UndoOwed);
@@ -240,7 +246,7 @@ impl Walk {
                 wire.set_kind(Kind::AttributesSet);
             }
             Body::RoundEnded(_) => {
-                self.open_undo.clear();
+                self.open_undo.retain(|command, _| self.inherited.contains(command));
                 wire.set_kind(Kind::RoundEnded);
             }
             Body::CancelRequested(e) => {
@@ -263,6 +269,21 @@ impl Walk {
             Body::Unpaused(e) => {
                 wire.failure = Some(told("UNPAUSED", &e.reason));
                 wire.set_kind(Kind::Unpaused);
+            }
+            Body::Reset(e) => {
+                self.inherit(e);
+                wire.failure = Some(told("RESET", &e.reason));
+                wire.set_kind(Kind::Reset);
+            }
+            Body::Superseded(e) => {
+                self.open_undo.clear();
+                self.end();
+                wire.failure = Some(told("RESET", &e.reason));
+                wire.set_kind(Kind::Superseded);
+            }
+            Body::LeftoversBegan(e) => {
+                wire.payload = e.result.clone().or(e.next_input.clone()).unwrap_or_default();
+                wire.set_kind(Kind::LeftoversBegan);
             }
             Body::Progressed(e) => {
                 self.name(e.command, wire);
@@ -314,10 +335,22 @@ impl Walk {
         self.name(command, wire);
     }
 
+    /// What is open of the part that a reset dropped.
+    fn inherit(&mut self, reset: &Reset) {
+        for used in &reset.occurrences {
+            self.undo_occurrences.insert(used.name.clone(), used.count);
+        }
+        for inherited in &reset.inherited {
+            let step = Some(&inherited.step).filter(|step| !step.is_empty());
+            self.record_undo(inherited.command, inherited.undo.as_ref(), step);
+            self.inherited.insert(inherited.command);
+        }
+    }
+
     fn record_undo(&mut self, command: u64, undo: Option<&Undo>, step: Option<&String>) {
         let Some(undo) = undo else { return };
         let occurrence = self.undo_occurrences.entry(undo.name.clone()).or_default();
-        *occurrence += 1;
+        *occurrence = if undo.occurrence > 0 { undo.occurrence } else { *occurrence + 1 };
         let open = OpenUndo {
             step: step.unwrap_or(&undo.name).clone(),
             occurrence: *occurrence as i32,

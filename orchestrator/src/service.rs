@@ -2,6 +2,7 @@
 
 mod histories;
 mod list;
+mod reset;
 mod unmoved;
 
 use std::time::Duration;
@@ -19,10 +20,11 @@ use souk_proto::workflow::v1::{
     ExportHistoriesResponse, GetWorkflowHistoryRequest, GetWorkflowHistoryResponse,
     ListUnmovedRequest, ListUnmovedResponse, ListWorkflowsRequest, ListWorkflowsResponse,
     PauseWorkflowRequest, PauseWorkflowResponse, QueryWorkflowRequest, QueryWorkflowResponse,
-    ResumeWorkflowRequest, ResumeWorkflowResponse, RetryStepRequest, RetryStepResponse,
-    SignalWorkflowRequest, SignalWorkflowResponse, SkipStepRequest, SkipStepResponse,
-    StartWorkflowRequest, StartWorkflowResponse, TerminateWorkflowRequest,
-    TerminateWorkflowResponse, UpdateWorkflowRequest, UpdateWorkflowResponse,
+    ResetWorkflowRequest, ResetWorkflowResponse, ResumeWorkflowRequest, ResumeWorkflowResponse,
+    RetryStepRequest, RetryStepResponse, SignalWorkflowRequest, SignalWorkflowResponse,
+    SkipStepRequest, SkipStepResponse, StartWorkflowRequest, StartWorkflowResponse,
+    TerminateWorkflowRequest, TerminateWorkflowResponse, UpdateWorkflowRequest,
+    UpdateWorkflowResponse,
 };
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status};
@@ -234,6 +236,15 @@ impl WorkflowService for Service {
         let reason = signed(&request, "resumed");
         self.engine.resume(&request.get_ref().workflow_id, &reason).await.map_err(refusal)?;
         Ok(Response::new(ResumeWorkflowResponse {}))
+    }
+
+    async fn reset_workflow(
+        &self,
+        request: Request<ResetWorkflowRequest>,
+    ) -> Result<Response<ResetWorkflowResponse>, Status> {
+        let reason = signed(&request, &request.get_ref().reason);
+        let response = reset::reset(&self.engine, request.into_inner(), reason).await?;
+        Ok(Response::new(response))
     }
 
     async fn retry_step(

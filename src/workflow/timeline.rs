@@ -84,6 +84,13 @@ impl Timeline {
             Kind::CancelRequested => self.point(now_ms, "→", "is to be cancelled".to_owned(), note),
             Kind::Paused => self.point(now_ms, "!", "paused".to_owned(), note),
             Kind::Unpaused => self.point(now_ms, "→", "goes on".to_owned(), note),
+            Kind::Reset => self.point(now_ms, "→", "begins again from here".to_owned(), note),
+            Kind::Superseded => {
+                self.point(now_ms, "→", "another run goes on in its place".to_owned(), note);
+            }
+            Kind::LeftoversBegan => {
+                self.point(now_ms, "↩", "undoes what it has not done again".to_owned(), note);
+            }
             Kind::ContinuedAsNew => self.point(now_ms, "→", "continues as new".to_owned(), note),
             Kind::Completed => self.point(now_ms, "✓", "completed".to_owned(), note),
             Kind::Failed | Kind::Cancelled | Kind::Terminated => {

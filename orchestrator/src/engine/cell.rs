@@ -183,6 +183,14 @@ impl Held {
     }
 }
 
+impl Held {
+    /// Another hold of the same cell.
+    pub fn again(&self) -> Held {
+        self.cell.pin();
+        Held { cell: self.cell.clone(), idle: self.idle.clone() }
+    }
+}
+
 impl std::ops::Deref for Held {
     type Target = Arc<RunCell>;
 

@@ -105,6 +105,18 @@ impl Core {
         RunId(uuid::Builder::from_unix_timestamp_millis(ms, &random).into_uuid())
     }
 
+    /// The same, behind another run in that order, even if the clock was set back.
+    pub fn new_run_id_behind(&self, other: RunId) -> RunId {
+        let found = self.new_run_id();
+        if found > other {
+            return found;
+        }
+        let ms = (other.0.as_u128() >> 80) as u64 + 1;
+        let mut random = [0; 10];
+        random.copy_from_slice(&found.as_bytes()[6..]);
+        RunId(uuid::Builder::from_unix_timestamp_millis(ms, &random).into_uuid())
+    }
+
     /// This node has lost its log: nothing of what it does may be seen any more.
     pub fn fence(&self) {
         self.fenced.cancel();
@@ -177,6 +189,17 @@ impl Core {
 
     /// Puts new events into the queue for the log. Called under the run's lock.
     pub fn commit(self: &Arc<Self>, cell: &Arc<RunCell>, run: &mut Run, events: &[Event]) {
+        self.commit_with(cell, run, events, None);
+    }
+
+    /// Like [`Core::commit`], with another run's commit in the same slot.
+    pub fn commit_with(
+        self: &Arc<Self>,
+        cell: &Arc<RunCell>,
+        run: &mut Run,
+        events: &[Event],
+        other: Option<Box<Commit>>,
+    ) {
         run.note_answers(events);
         let is_trouble = |event: &Event| {
             matches!(
@@ -191,7 +214,8 @@ impl Core {
         let first_sequence = run.next_sequence - events.len() as u64;
         let chunk = Chunk::encode(events);
         cell.tail.lock().push(cell.run_id, events, chunk.clone());
-        let and_then = run.next_turn.take().map(|turn| Box::new(self.begin_turn(cell, run, turn)));
+        let next = run.next_turn.take().map(|turn| Box::new(self.begin_turn(cell, run, turn)));
+        let and_then = next.or(other);
         let cell = cell.clone();
         self.committer.push(Commit { cell, first_sequence, chunk, effects, and_then });
     }
@@ -206,8 +230,8 @@ impl Core {
             fingerprint: ended.fingerprint.clone(),
             traceparent: run.traceparent.to_string(),
             carried: Some(Box::new(turn.carried)),
-            attributes: Vec::new(),
             parent: run.parent(),
+            ..Started::default()
         };
         let answer = started.carried.as_ref().and_then(|carried| carried.answer.clone());
         let cell = Arc::new(RunCell::new(

@@ -17,6 +17,7 @@ use uuid::Uuid;
 mod attribute;
 mod child;
 mod children;
+mod inheritance;
 mod ledger;
 mod message;
 mod saga;
@@ -31,6 +32,7 @@ use super::failure::Failure;
 use super::ids::RunId;
 pub use child::{ChildFuture, ChildHandle, ChildOutcome, ChildStart, ChildWorkflow, Told};
 pub(crate) use children::ToEnd;
+pub(crate) use inheritance::{Inheritance, fingerprint};
 pub(crate) use ledger::{Entry, Ledger, Part};
 pub(crate) use message::{Acceptor, Refusal};
 pub use message::{NextSignal, NextUpdate, Received, Signal, Update, Updates};
@@ -60,9 +62,10 @@ impl Cx {
         &self.shared.workflow_id
     }
 
-    /// The run's id.
+    /// The run's id; of a run that was reset, the id of the first.
+    #[allow(clippy::misnamed_getters)]
     pub fn run_id(&self) -> RunId {
-        self.shared.run_id
+        self.shared.origin
     }
 
     /// The same, but what waits through it is not disturbed by a cancellation of the run.

@@ -98,6 +98,18 @@ impl Directory {
         }
     }
 
+    /// Puts a run in the place of another, if that is here still.
+    pub fn replace_if(&self, old: &Arc<RunCell>, new: &Arc<RunCell>) -> bool {
+        let mut shard = self.shard(&new.workflow_id).lock();
+        match shard.cells.get_mut(&new.workflow_id) {
+            Some(here) if Arc::ptr_eq(here, old) => {
+                *here = new.clone();
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Removes a cell whose run has ended and is in the tables.
     pub fn remove(&self, cell: &Arc<RunCell>) {
         let mut shard = self.shard(&cell.workflow_id).lock();

@@ -55,6 +55,10 @@ impl Effects {
                         failure: closed.failure.as_ref().map(Into::into),
                     });
                 }
+                Body::Superseded(_) => {
+                    effects.closed =
+                        Some(Outcome { state: RunState::Continued, result: None, failure: None });
+                }
                 Body::Terminated(_) => {
                     effects.closed =
                         Some(Outcome { state: RunState::Terminated, result: None, failure: None });

@@ -70,6 +70,14 @@ pub enum Error {
         /// What was found.
         message: String,
     },
+    /// The run cannot be reset to this event.
+    #[error("the run cannot be reset to event {}: {problem}", sequence + 1)]
+    CannotReset {
+        /// The event, from 0.
+        sequence: u64,
+        /// Why, and what can be done.
+        problem: String,
+    },
     /// A bound of the engine is exceeded.
     #[error("{what}: {actual}, at most {limit}")]
     TooLarge {

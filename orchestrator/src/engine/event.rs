@@ -10,9 +10,11 @@ use prost::Message;
 
 mod body;
 mod child;
+mod reset;
 
 pub use body::*;
 pub use child::*;
+pub use reset::*;
 
 /// One event of a run. Its sequence number is its place in the history, from 0.
 #[derive(Clone, PartialEq, Message)]
@@ -23,13 +25,14 @@ pub struct Event {
     /// What happened.
     #[prost(
         oneof = "Body",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 40"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 40, 43, 44, 45"
     )]
     pub body: Option<Body>,
 }
 
 /// What happened.
 #[derive(Clone, PartialEq, prost::Oneof)]
+#[allow(clippy::large_enum_variant)] // events are taken in one at a time, and not kept
 pub enum Body {
     /// Observation: the run was started.
     #[prost(message, tag = "2")]
@@ -142,6 +145,15 @@ pub enum Body {
     /// Decision: the turn ends once none of its children is being started or asked to end.
     #[prost(message, tag = "37")]
     TurnEnding(TurnEnding),
+    /// Observation: someone has had the run begin again from here. What is in front was another run's.
+    #[prost(message, tag = "43")]
+    Reset(Reset),
+    /// Observation: someone has reset the run: another goes on in its place.
+    #[prost(message, tag = "44")]
+    Superseded(Superseded),
+    /// Decision: the function has ended, and what it has not done again since a reset is undone first.
+    #[prost(message, tag = "45")]
+    LeftoversBegan(LeftoversBegan),
 }
 
 impl Body {
@@ -185,6 +197,9 @@ impl Body {
             Body::ChildGivenUp(_) => "ChildGivenUp",
             Body::EndingBegan(_) => "EndingBegan",
             Body::TurnEnding(_) => "TurnEnding",
+            Body::Reset(_) => "Reset",
+            Body::Superseded(_) => "Superseded",
+            Body::LeftoversBegan(_) => "LeftoversBegan",
         }
     }
 }

@@ -22,6 +22,8 @@ pub const CHILD_REFUSED: &str = "CHILD_REFUSED";
 pub const CHILD_LOST: &str = "CHILD_LOST";
 /// The code of a signal to a child that has ended.
 pub const CHILD_ENDED: &str = "CHILD_ENDED";
+/// The code with which compensations are run of steps that a run has not done again since it was reset.
+pub const RESET: &str = "RESET";
 /// The code of a step whose attempt took longer than its policy allows.
 pub const STEP_TIMED_OUT: &str = "STEP_TIMED_OUT";
 

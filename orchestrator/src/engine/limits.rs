@@ -51,6 +51,12 @@ pub const MAX_CARRIED_SIGNAL_IDS: usize = 1_000;
 pub const MAX_TURNS_FOLLOWED: usize = 1_000;
 /// How often a workflow is polled for one event before it counts as spinning.
 pub const MAX_POLLS_PER_EVENT: usize = 1_000;
+/// Steps of the part of a history that a reset drops.
+pub const MAX_DROPPED_STEPS: usize = 10_000;
+/// Bytes of a history that is reset: the part that is kept is written again, in one commit.
+pub const MAX_RESET_BYTES: usize = 32 * 1024 * 1024;
+/// How often a reset is tried anew when the run goes on, or another takes its place, while it is looked at.
+pub const MAX_RESET_TRIES: usize = 20;
 /// Decisions that a workflow may make for one event.
 pub const MAX_DECISIONS_PER_EVENT: usize = 4_000;
 

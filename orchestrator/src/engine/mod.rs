@@ -17,6 +17,7 @@
 //! | `drainer`, [`projection`], [`row`] | from the log into the tables |
 //! | `retention` | and out of them again |
 //! | `recovery` | start = recover |
+//! | [`reset`] | a run begins again from an event of its history, and no undo is forgotten |
 //! | [`recorded`], [`stored`] | histories as text and out of a store, and the check of a build against them |
 //! | [`log`], [`tables`], [`seams`], [`attempt`] | what the engine stands on |
 //! | [`limits`], [`error`] | every bound, every refusal |
@@ -48,6 +49,7 @@ pub mod projection;
 pub mod recorded;
 mod recovery;
 pub mod registry;
+pub mod reset;
 pub mod resources;
 mod retention;
 pub mod rounds;

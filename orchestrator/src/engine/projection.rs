@@ -72,7 +72,8 @@ fn change(row: &mut RunRow, body: &Body) {
         Body::UpdateAccepted(_) | Body::UpdateAnswered(_) | Body::VersionMarked(_) => {}
         Body::StepScheduled(step) => {
             row.open_steps.push(step.command);
-            row.open_undo += u64::from(step.undo.is_some());
+            row.open_undo += u64::from(step.undo.is_some() && step.replaces == 0);
+            row.open_undo -= u64::from(step.undo.is_none() && step.replaces > 0).min(row.open_undo);
         }
         Body::StepCompleted(step) => close_step(row, step.command),
         Body::StepAbandoned(step) => close_step(row, step.command),
@@ -85,7 +86,7 @@ fn change(row: &mut RunRow, body: &Body) {
         }
         Body::TimerFired(timer) => close_timer(row, timer.command),
         Body::TimerGivenUp(timer) => close_timer(row, timer.command),
-        Body::UndoOwed(_) => row.open_undo += 1,
+        Body::UndoOwed(owed) => row.open_undo += u64::from(owed.replaces == 0),
         Body::RoundEnded(round) => {
             row.open_undo = row.open_undo.saturating_sub(round.let_stand);
             row.open_children.iter_mut().for_each(|child| child.has_undo = false);
@@ -149,6 +150,16 @@ fn change(row: &mut RunRow, body: &Body) {
             row.failure.clone_from(&closed.failure);
             end(row);
         }
+        Body::Reset(reset) => {
+            row.open_undo += reset.inherited.len() as u64;
+            row.answer = row.answer.take().or_else(|| reset.answer.clone());
+            row.reset_from = reset.run_id.clone();
+        }
+        Body::Superseded(_) => {
+            row.set_state(RunState::Continued);
+            end(row);
+        }
+        Body::LeftoversBegan(_) => move_to(row, RunState::Compensating),
         Body::AttributesSet(set) => set_attributes(row, &set.changes),
         Body::Terminated(_) => {
             row.set_state(RunState::Terminated);

@@ -10,10 +10,12 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::call::{UndoRunner, undo_runner};
 use super::cx::{Cx, from_json};
 use super::failure::Failure;
 use super::limits::LONG_HISTORY_OBSERVATIONS;
 use super::rounds::{Round, Rounds};
+use super::step::Compensation;
 
 /// A workflow's function: `async fn(&Cx, Input) -> Result<Output, Failure>`.
 pub trait WorkflowFn<'a, I, O>: Send + Sync {
@@ -73,11 +75,14 @@ pub(crate) async fn returned<O: Serialize>(cx: &Cx, output: O) -> Result<Bytes, 
         }
     }
 }
+/// Compensations by name, for undo that no step of the run brings with it any more.
+pub(crate) type Compensations = Arc<BTreeMap<&'static str, Arc<dyn UndoRunner>>>;
 
 /// All workflows of an engine.
 #[derive(Clone, Default)]
 pub struct Registry {
     workflows: BTreeMap<&'static str, Arc<dyn Definition>>,
+    compensations: Compensations,
 }
 
 impl Registry {
@@ -131,6 +136,18 @@ impl Registry {
     {
         self.workflows.insert(name, Arc::new(Rounds::new(function, max_observations)));
         self
+    }
+
+    /// Adds a compensation by its name. A run that is reset may no longer do the step that it undoes: then this is how the
+    /// undo on record is found. A reset that would need one that is not here is refused.
+    #[must_use]
+    pub fn compensation<C: Compensation>(mut self) -> Registry {
+        Arc::make_mut(&mut self.compensations).insert(C::NAME, undo_runner::<C>());
+        self
+    }
+
+    pub(crate) fn compensations(&self) -> Compensations {
+        self.compensations.clone()
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<dyn Definition>> {

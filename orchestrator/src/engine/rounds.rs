@@ -84,7 +84,7 @@ fn read_back<S: Serialize + DeserializeOwned>(
                 format!("{MAX_IDLE_ROUNDS} rounds in a row ended without waiting for anything");
             state.misfit(StuckCode::BoundExceeded, message);
         }
-        let let_stand = state.ledger.clear();
+        let let_stand = state.let_stand();
         if let_stand > 0 {
             state.emit(Body::RoundEnded(RoundEnded { let_stand }));
         }

@@ -182,6 +182,9 @@ pub struct RunRow {
     /// Its own children that have not ended.
     #[prost(message, repeated, tag = "24")]
     pub open_children: Vec<OpenChild>,
+    /// The run in whose place this one goes on, if that was reset: sixteen bytes.
+    #[prost(bytes = "bytes", tag = "31")]
+    pub reset_from: Bytes,
 }
 
 impl RunRow {

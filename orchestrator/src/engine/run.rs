@@ -16,6 +16,7 @@ mod apply;
 mod describe;
 mod pause;
 mod replay;
+mod reset;
 mod turn;
 mod undo;
 
@@ -26,11 +27,12 @@ use super::event::{Body, Closed, Event, Started, Stuck, UpdateAnswered};
 use super::failure::Failure;
 use super::ids::RunId;
 use super::limits::MAX_POLLS_PER_EVENT;
-use super::registry::{Definition, Running};
+use super::registry::{Compensations, Definition, Running};
 use super::row::RunState;
 pub use describe::PendingCall;
 pub(crate) use describe::outcome_of;
-pub(crate) use replay::{Replay, Replayed, replay};
+pub(crate) use replay::{Kind, Replay, Replayed, kind, replay};
+use reset::Ending;
 pub(crate) use turn::Turn;
 
 /// Where a run stands, in memory.
@@ -68,6 +70,10 @@ pub(crate) struct Run {
     cause: Option<Failure>,
     /// The workflow has returned this, and its children are asked to end.
     ending: Option<Bytes>,
+    /// How the run ends once what it has not done again since a reset is undone.
+    leftovers: Option<Ending>,
+    /// Those that a reset may need.
+    pub compensations: Compensations,
     /// While the run is paused: what was observed meanwhile.
     paused: Option<Vec<Body>>,
     pub next_sequence: u64,
@@ -93,11 +99,25 @@ impl Wake for WakeFlag {
 }
 
 impl Run {
-    fn empty(run_id: RunId, workflow_id: Arc<str>, traceparent: &str) -> Run {
-        let (high, low) = run_id.0.as_u64_pair();
+    /// A run as it is started, before anything has happened.
+    pub fn of(run_id: RunId, started: &Started) -> Run {
+        let origin = RunId::from_slice(&started.origin).unwrap_or(run_id);
+        let workflow_id = started.workflow_id.as_str().into();
+        let mut run = Run::with_origin(run_id, origin, workflow_id, &started.traceparent);
+        run.carry(started);
+        run
+    }
+
+    fn empty(run_id: RunId, workflow_id: Arc<str>) -> Run {
+        Run::with_origin(run_id, run_id, workflow_id, "")
+    }
+
+    fn with_origin(run_id: RunId, origin: RunId, workflow_id: Arc<str>, traceparent: &str) -> Run {
+        let (high, low) = origin.0.as_u64_pair();
         let state = State { random_state: high ^ low, ..State::default() };
         let shared = Shared {
             run_id,
+            origin,
             workflow_id,
             unloading: AtomicBool::new(false),
             state: parking_lot::Mutex::new(state),
@@ -109,6 +129,8 @@ impl Run {
             phase: Phase::Running,
             cause: None,
             ending: None,
+            leftovers: None,
+            compensations: Compensations::default(),
             paused: None,
             next_sequence: 0,
             last_time_ms: i64::MIN,
@@ -126,13 +148,12 @@ impl Run {
         run_id: RunId,
         started: &Started,
     ) -> Result<Run, serde_json::Error> {
-        let mut run = Run::empty(run_id, started.workflow_id.as_str().into(), &started.traceparent);
-        run.carry(started);
+        let mut run = Run::of(run_id, started);
         run.begin(definition, &started.input)?;
         Ok(run)
     }
 
-    fn begin(
+    pub fn begin(
         &mut self,
         definition: &dyn Definition,
         input: &Bytes,
@@ -187,12 +208,12 @@ impl Run {
                 None => {
                     let continue_with = self.shared.state.lock().take_continuation();
                     if let Some(input) = continue_with {
-                        self.end_turn(input)?;
+                        self.end_as(Ending::Turn(input))?;
                     }
                 }
                 Some(Ok(result)) => {
                     self.workflow = None;
-                    self.begin_ending(result);
+                    self.end_as(Ending::Completed(result))?;
                 }
                 Some(Err(failure)) => {
                     self.workflow = None;

@@ -44,6 +44,9 @@ pub fn line(event: &Event) -> String {
         Body::ChildGivenUp(_) => "child given up".into(),
         Body::EndingBegan(_) => "ending".into(),
         Body::TurnEnding(_) => "turn ending".into(),
+        Body::Reset(_) => "reset".into(),
+        Body::Superseded(_) => "superseded".into(),
+        Body::LeftoversBegan(_) => "undo leftovers".into(),
         Body::AttributesSet(set) => {
             let names: Vec<&str> = set.changes.iter().map(|set| set.name.as_str()).collect();
             format!("attributes {}", names.join(" "))

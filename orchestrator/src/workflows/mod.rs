@@ -12,5 +12,5 @@ use crate::engine::Registry;
 
 /// All workflows that this build can run.
 pub fn registry() -> Registry {
-    Registry::new().workflow(place_order::TYPE, place_order::place_order)
+    place_order::register(Registry::new())
 }

@@ -18,10 +18,10 @@ pub use contract::{Answer, Cart, Line, PlaceOrder, Placed};
 use contract::{Cancelled, Delivered, Shipped};
 use found_by::FoundBy;
 use order::{CancelOrder, ClearCart, RecordOrder, WithdrawOrder};
-use payment::{CapturePayment, ConfirmPayment, CreatePayment, Outcome};
-use stock::{CommitStock, ReserveStock};
+use payment::{CapturePayment, ConfirmPayment, CreatePayment, Outcome, ReturnPayment};
+use stock::{CommitStock, ReleaseStock, ReserveStock};
 
-use crate::engine::{Cx, Failure, Saga};
+use crate::engine::{Cx, Failure, Registry, Saga};
 
 /// The workflow's type.
 pub const TYPE: &str = "place_order";
@@ -29,6 +29,16 @@ pub const TYPE: &str = "place_order";
 /// The id of an order's run.
 pub fn workflow_id(order_id: &str) -> String {
     format!("order/{order_id}")
+}
+
+/// Adds the workflow, and its undo for orders that are reset.
+#[must_use]
+pub fn register(registry: Registry) -> Registry {
+    registry
+        .compensation::<CancelOrder>()
+        .compensation::<ReleaseStock>()
+        .compensation::<ReturnPayment>()
+        .workflow(TYPE, place_order)
 }
 
 /// Places an order and sees it to its end.

@@ -8,6 +8,7 @@ use souk_orchestrator::engine::error::StuckCode;
 use souk_orchestrator::engine::event::{Body, END_CHILD, Event};
 use souk_orchestrator::engine::ids::RunId;
 use souk_orchestrator::engine::recorded::{check, from_text, to_text};
+use souk_orchestrator::engine::reset::ResetRequest;
 
 use super::bank::Behaviour;
 use super::garden::{self, Leaf, go, leaf, waiting};
@@ -50,6 +51,19 @@ async fn record(name: &str) -> (RunId, Vec<Event>) {
             world.signal(name, "confirm", "1").await.unwrap();
         }
         "weave" => drop(world.start_as(name, name, &()).await.unwrap()),
+        "transfer-reset" => {
+            world.start(name, &Transfer { confirm: true, ..Transfer::default() }).await.unwrap();
+            world.signal(name, "confirm", "1").await.unwrap();
+            world.end(name).await;
+            let outline = world.outline(name).await;
+            let back_to = outline.iter().position(|line| line == "completed withdraw").unwrap();
+            let wanted = ResetRequest {
+                sequence: back_to as u64,
+                reason: "recorded".into(),
+                ..ResetRequest::default()
+            };
+            world.engine.reset(name, wanted).await.unwrap();
+        }
         "story-version-1" => {
             world.start_as(name, "story", &()).await.unwrap();
             world.signal(name, "confirm", "1").await.unwrap();
@@ -94,7 +108,8 @@ fn registry() -> Registry {
     garden::add_to(shapes::registry("versions"))
 }
 
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
+    "transfer-reset",
     "transfer-completed",
     "transfer-undone",
     "transfer-cancelled",

@@ -19,6 +19,7 @@ mod messages;
 mod pause;
 mod queries;
 mod replay;
+mod reset;
 mod retention;
 mod rounds;
 mod saga;

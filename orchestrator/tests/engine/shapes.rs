@@ -208,6 +208,7 @@ async fn story_without_the_old(cx: &Cx, _: ()) -> Result<String, Failure> {
 /// The workflows of this module, with one or another `story`.
 pub fn registry(variant: &str) -> Registry {
     let registry = super::transfer::registry()
+        .compensation::<Erase>()
         .workflow("weave", weave)
         .workflow("siblings", siblings)
         .workflow("stubborn", stubborn)

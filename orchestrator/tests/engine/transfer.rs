@@ -198,6 +198,9 @@ pub async fn gather(cx: &Cx, count: usize) -> Result<Vec<String>, Failure> {
 
 pub fn registry() -> Registry {
     Registry::new()
+        .compensation::<CloseCase>()
+        .compensation::<GiveBack>()
+        .compensation::<TakeBack>()
         .workflow("transfer", transfer)
         .workflow("later", later)
         .workflow("negotiation", negotiation)

@@ -2,6 +2,7 @@
 
 use souk_mesh::error::reason_of;
 use souk_mesh::identity::Role;
+use souk_orchestrator::engine::row::RunState;
 use souk_proto::workflow::v1::workflow_service_client::WorkflowServiceClient;
 use souk_proto::workflow::v1::{
     DescribeWorkflowRequest, DescribeWorkflowResponse, ListWorkflowsRequest, PauseWorkflowRequest,
@@ -74,12 +75,37 @@ async fn only_people_end_runs_by_force() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_built_says_so() {
+async fn staff_reset_a_run_and_nothing_is_done_twice() {
     let world = World::new(1).await;
-    let reset =
-        ResetWorkflowRequest { workflow_id: id(), sequence: 1, ..ResetWorkflowRequest::default() };
-    let refused = world.workflows().reset_workflow(world.staff(reset)).await.unwrap_err();
-    is_refused(refused, Code::Unimplemented, "NOT_BUILT");
+    world.place(&order("tok_visa")).await;
+    world.until("completed ClearCart").await;
+    let before = world.history().await;
+    let to = |sequence: i64| ResetWorkflowRequest {
+        workflow_id: id(),
+        sequence,
+        reason: "tested".into(),
+        ..ResetWorkflowRequest::default()
+    };
+    let mut workflows = world.workflows();
+    let customer = world.signed(order("").user_id, Role::Customer, to(1));
+    let refused = workflows.reset_workflow(customer).await.unwrap_err();
+    is_refused(refused, Code::PermissionDenied, "ROLE_REQUIRED");
+    let refused = workflows.reset_workflow(world.staff(to(1_000))).await.unwrap_err();
+    is_refused(refused, Code::FailedPrecondition, "CANNOT_RESET");
+    let calls = world.shop.calls().len();
+    let done = workflows.reset_workflow(world.staff(to(1))).await.unwrap().into_inner();
+    assert_eq!(done.kept, 0);
+    world.until("completed ClearCart").await;
+    assert!(world.shop.calls().len() > calls, "everything is asked for again");
+    world.check_done();
+    let now = world.history().await;
+    // The reset is on record, and the answer that was given stands: it is not given again.
+    assert_eq!(now.len(), before.len(), "{:?}", world.outline().await);
+    for name in ["shipped", "delivered"] {
+        world.signal(name, name).await.unwrap();
+    }
+    assert_eq!(world.end().await.state, RunState::Completed);
+    world.check_done();
 }
 
 #[tokio::test(start_paused = true)]

@@ -124,7 +124,8 @@ fn schedule<C: ChildWorkflow>(cx: &Cx, child: &C) -> Result<(u64, Arc<str>), Fai
         depth: state.depth() + 1,
     };
     let plan = C::Undo::plan(child);
-    let undo = record_undo(&mut state, &shared.workflow_id, command, Some(&workflow_id), plan);
+    let undo =
+        record_undo(&mut state, &shared.workflow_id, command, Some(&workflow_id), plan, None);
     let policy = child.parent_close();
     state.emit(Body::ChildScheduled(ChildScheduled {
         command,

@@ -179,7 +179,8 @@ impl State {
         let occurrence = self.take_occurrence(END_CHILD);
         let name = END_CHILD.to_owned();
         let input = end.to_json();
-        let scheduled = StepScheduled { command, name, occurrence, input, undo: None };
+        let scheduled =
+            StepScheduled { command, name, occurrence, input, ..StepScheduled::default() };
         self.emit(Body::StepScheduled(scheduled));
         let key = effect_key(parent_id, END_CHILD, occurrence);
         launch(self, command, END_CHILD, key, None, CallKind::Step, Arc::new(end));

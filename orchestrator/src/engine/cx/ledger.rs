@@ -67,6 +67,11 @@ impl Ledger {
         self.entries.values().rev().find(|entry| entry.part == Part::EndOfChild)
     }
 
+    /// The open entry of this command.
+    pub fn get(&self, command: u64, part: Part) -> Option<&Entry> {
+        self.entries.get(&(command, part))
+    }
+
     /// The entry of this command will not be run again.
     pub fn settle(&mut self, command: u64, part: Part) {
         let settled = self.entries.remove(&(command, part));
@@ -78,12 +83,13 @@ impl Ledger {
         self.children
     }
 
-    /// Everything that is on record stands from here on. Returns how much that was. Children that are open still end with
-    /// their parent.
-    pub fn clear(&mut self) -> u64 {
-        let open = self.open_count() - self.children;
-        self.entries.retain(|(_, part), _| *part == Part::EndOfChild);
-        open
+    /// What is on record under these commands stands from here on. Returns how much that was. Children that are open still
+    /// end with their parent.
+    pub fn clear(&mut self, stands: impl Fn(u64) -> bool) -> u64 {
+        let open = self.open_count();
+        let stays = |command, part| part == Part::EndOfChild || !stands(command);
+        self.entries.retain(|(command, part), _| stays(*command, *part));
+        open - self.open_count()
     }
 
     /// How many entries are open.

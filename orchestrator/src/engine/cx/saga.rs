@@ -41,7 +41,9 @@ impl Saga {
             input: serde_json::to_vec(&compensation).map(Into::into),
             runner: undo_runner::<C>(),
         };
-        let undo = record_undo(&mut state, &shared.workflow_id, command, None, plan);
-        state.emit(Body::UndoOwed(UndoOwed { command, undo }));
+        let inherited = state.inheritance.take_owed(C::NAME);
+        let undo = record_undo(&mut state, &shared.workflow_id, command, None, plan, inherited);
+        let replaces = inherited.map_or(0, |inherited| inherited.command);
+        state.emit(Body::UndoOwed(UndoOwed { command, undo, replaces }));
     }
 }

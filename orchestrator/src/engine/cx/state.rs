@@ -9,9 +9,9 @@ use std::task::Waker;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::Ledger;
 use super::children::Child;
 use super::message::Acceptor;
+use super::{Inheritance, Ledger};
 use crate::engine::attribute::Attributes;
 use crate::engine::call::Call;
 use crate::engine::error::{Misfit, StuckCode};
@@ -27,6 +27,8 @@ use crate::engine::limits::{
 /// What a run and the futures of its workflow share.
 pub(crate) struct Shared {
     pub run_id: RunId,
+    /// What the workflow knows as the run's id: of a run that was reset, that of the first.
+    pub origin: RunId,
     pub workflow_id: Arc<str>,
     /// Set before the workflow is dropped for want of memory or at shutdown: futures that are dropped then give
     /// nothing up.
@@ -82,6 +84,8 @@ pub(crate) struct State {
     pub end_requests: BTreeMap<u64, u64>,
     /// Whose child the run is.
     pub parent: Option<Parent>,
+    /// What the run was left by a reset.
+    pub inheritance: Inheritance,
     /// What is shown to queries, by name.
     pub views: BTreeMap<&'static str, Bytes>,
     pub answered: bool,
@@ -130,6 +134,13 @@ impl State {
         let occurrence = self.occurrences.entry(Cow::Borrowed(name)).or_insert(0);
         *occurrence += 1;
         *occurrence
+    }
+
+    /// Takes the undo off the ledger of what was done so far, and tells how many entries. What a reset has left is no part
+    /// of that.
+    pub fn let_stand(&mut self) -> u64 {
+        let State { ledger, inheritance, .. } = self;
+        ledger.clear(|command| !inheritance.has(command))
     }
 
     pub fn emit(&mut self, body: Body) {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+use super::inheritance::Taken;
 use super::state::{State, Wait};
 use super::wait::{drop_command, poll_command};
 use super::{Cx, Entry, Part, from_json};
@@ -44,12 +45,21 @@ impl<S: Step> StepFuture<S> {
         };
         check_bounds(&mut state, S::NAME, input.len());
         let command = state.take_command();
-        let occurrence = state.take_occurrence(S::NAME);
-        let key = effect_key(&self.cx.shared.workflow_id, S::NAME, occurrence);
         let plan = S::Undo::plan(&step);
-        let undo = record_undo(&mut state, &self.cx.shared.workflow_id, command, Some(&key), plan);
-        let name = S::NAME.to_owned();
-        state.emit(Body::StepScheduled(StepScheduled { command, name, occurrence, input, undo }));
+        let again = state.inheritance.take_step(S::NAME, &input, &plan);
+        let occurrence = again.unwrap_or_else(|| state.take_occurrence(S::NAME));
+        let inherited = again.and_then(|_| state.inheritance.take_undo(S::NAME, occurrence));
+        let workflow_id = &self.cx.shared.workflow_id;
+        let key = effect_key(workflow_id, S::NAME, occurrence);
+        let undo = record_undo(&mut state, workflow_id, command, Some(&key), plan, inherited);
+        state.emit(Body::StepScheduled(StepScheduled {
+            command,
+            name: S::NAME.to_owned(),
+            occurrence,
+            input,
+            undo,
+            replaces: inherited.map_or(0, |inherited| inherited.command),
+        }));
         state.waits.insert(command, Wait::default());
         launch(&mut state, command, S::NAME, key, None, CallKind::Step, Arc::new(StepCall(step)));
         Ok(command)
@@ -107,7 +117,11 @@ pub(super) fn record_undo(
     command: u64,
     undone_key: Option<&Arc<str>>,
     plan: PlannedUndo,
+    inherited: Option<Taken>,
 ) -> Option<Undo> {
+    if let Some(inherited) = inherited {
+        state.ledger.settle(inherited.command, Part::Undo);
+    }
     match plan {
         PlannedUndo::Nothing => None,
         PlannedUndo::Earlier(name) => {
@@ -124,7 +138,11 @@ pub(super) fn record_undo(
                     return None;
                 }
             };
-            let occurrence = state.take_occurrence(name);
+            let same = inherited.filter(|inherited| inherited.undo == name);
+            let occurrence = match same {
+                Some(same) => same.undo_occurrence,
+                None => state.take_occurrence(name),
+            };
             state.ledger.record(Entry {
                 command,
                 part: Part::Undo,
@@ -135,7 +153,8 @@ pub(super) fn record_undo(
                 effect_key: effect_key(workflow_id, name, occurrence),
                 undone_key: undone_key.cloned(),
             });
-            Some(Undo { name: name.to_owned(), input })
+            let told = if state.inheritance.is_reset() { occurrence } else { 0 };
+            Some(Undo { name: name.to_owned(), input, occurrence: told })
         }
     }
 }

@@ -146,6 +146,7 @@ impl Engine {
                 carried: None,
                 attributes: attribute::recorded(&request.attributes),
                 parent: parent.cloned(),
+                ..StartedEvent::default()
             };
             let run_id = core.new_run_id();
             let run = Run::prepare(&**definition, run_id, &event).map_err(|error| {

@@ -203,7 +203,8 @@ impl Reader {
         self.next += 1;
         let event = decode(&bytes);
         let body = event.as_ref().ok().and_then(|event| event.body.as_ref());
-        self.is_done = matches!(body, Some(Body::Closed(_) | Body::Terminated(_)));
+        self.is_done =
+            matches!(body, Some(Body::Closed(_) | Body::Superseded(_) | Body::Terminated(_)));
         Some(event.map(|event| HistoryEvent { sequence, event }))
     }
 

@@ -36,6 +36,13 @@ pub struct Started {
     /// Whose child it is, if it is one.
     #[prost(message, optional, tag = "7")]
     pub parent: Option<Parent>,
+    /// Of a run that goes on in the place of one that was reset: the first of them, sixteen bytes. Its id is what the
+    /// workflow knows, and its chance.
+    #[prost(bytes = "bytes", tag = "12")]
+    pub origin: Bytes,
+    /// The workflow does not begin before the [`Body::Reset`] that follows.
+    #[prost(bool, tag = "13")]
+    pub is_held: bool,
 }
 
 /// What one turn of a run leaves to the next.
@@ -284,6 +291,9 @@ pub struct Undo {
     /// JSON.
     #[prost(bytes = "bytes", tag = "2")]
     pub input: Bytes,
+    /// Which compensation of that name it is, from 1, in a run that was reset; elsewhere they are counted.
+    #[prost(uint32, tag = "3")]
+    pub occurrence: u32,
 }
 
 /// See [`Body::StepScheduled`].
@@ -304,6 +314,9 @@ pub struct StepScheduled {
     /// How it is undone, if it has an undo of its own.
     #[prost(message, optional, tag = "5")]
     pub undo: Option<Undo>,
+    /// The inherited undo whose place its own takes; 0 for none.
+    #[prost(uint64, tag = "6")]
+    pub replaces: u64,
 }
 
 /// See [`Body::StepAbandoned`] and [`Body::TimerGivenUp`].
@@ -334,6 +347,9 @@ pub struct UndoOwed {
     /// What is owed.
     #[prost(message, optional, tag = "2")]
     pub undo: Option<Undo>,
+    /// The inherited undo whose place it takes; 0 for none.
+    #[prost(uint64, tag = "3")]
+    pub replaces: u64,
 }
 
 /// See [`Body::Answered`].

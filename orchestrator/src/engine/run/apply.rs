@@ -67,13 +67,17 @@ impl Run {
                 drop(state);
                 self.settle_undo();
             }
-            Body::Terminated(_) => {
+            Body::Terminated(_) | Body::Superseded(_) => {
                 for call in std::mem::take(&mut state.calls).into_values() {
                     call.token.cancel();
                 }
                 drop(state);
                 self.unload();
-                self.phase = Phase::Closed(RunState::Terminated);
+                self.phase = Phase::Closed(ended_by_force(body));
+            }
+            Body::Reset(reset) => {
+                drop(state);
+                self.inherit(reset, time_ms);
             }
             // Started moves the clock only; the rest is decided, not observed.
             _ => {}
@@ -122,13 +126,20 @@ impl Run {
                 let arrival = self.signal_ids.len() as u64;
                 self.signal_ids.entry(signal.id.clone()).or_insert(arrival);
             }
-            Body::Terminated(_) => {
+            Body::Terminated(_) | Body::Superseded(_) => {
                 for call in std::mem::take(&mut state.calls).into_values() {
                     call.token.cancel();
                 }
-                self.phase = Phase::Closed(RunState::Terminated);
+                self.phase = Phase::Closed(ended_by_force(body));
             }
             _ => {}
         }
+    }
+}
+
+fn ended_by_force(body: &Body) -> RunState {
+    match body {
+        Body::Superseded(_) => RunState::Continued,
+        _ => RunState::Terminated,
     }
 }

@@ -158,6 +158,22 @@ impl Run {
         }
     }
 
+    /// The answer to those who started the run.
+    pub fn answer(&self) -> Option<Bytes> {
+        self.shared.state.lock().answer.clone()
+    }
+
+    /// The updates that are answered.
+    pub fn answered(&self) -> BTreeMap<String, UpdateOutcome> {
+        let answered = self.updates.iter();
+        answered.filter_map(|(id, outcome)| Some((id.clone(), outcome.clone()?))).collect()
+    }
+
+    /// The number of the next command.
+    pub fn next_command(&self) -> u64 {
+        self.shared.state.lock().next_command + 1
+    }
+
     /// Whether the run has ended.
     pub fn is_closed(&self) -> bool {
         matches!(self.phase, Phase::Closed(_))

@@ -22,7 +22,7 @@ impl Run {
                 }
                 Ok(decisions)
             }
-            (Body::Terminated(_), _) | (_, None) => self.go_on(body, time_ms),
+            (Body::Terminated(_) | Body::Superseded(_), _) | (_, None) => self.go_on(body, time_ms),
             (_, Some(waiting)) => {
                 waiting.push(body.clone());
                 self.note(body);
@@ -44,6 +44,9 @@ impl Run {
                 tracing::warn!(workflow_id = %self.shared.workflow_id, observations = state.observations,
                     "a run's history grows and grows; rounds or continue_as_new would keep it short");
             }
+        }
+        if matches!(body, Body::Started(started) if started.is_held) {
+            return Ok(Vec::new());
         }
         self.advance()?;
         Ok(std::mem::take(&mut self.shared.state.lock().decisions))

@@ -22,13 +22,13 @@ pub(crate) struct Replayed {
 }
 
 /// What kind of event it is; see `event`.
-enum Kind {
+pub(crate) enum Kind {
     Observation,
     Note,
     Decision,
 }
 
-fn kind(body: &Body) -> Kind {
+pub(crate) fn kind(body: &Body) -> Kind {
     match body {
         Body::AttemptFailed(_) | Body::Progressed(_) | Body::Stuck(_) | Body::Resumed(_) => {
             Kind::Note
@@ -46,6 +46,8 @@ fn kind(body: &Body) -> Kind {
         | Body::UndoSkipped(_)
         | Body::Paused(_)
         | Body::Unpaused(_)
+        | Body::Reset(_)
+        | Body::Superseded(_)
         | Body::Terminated(_)
         | Body::ChildStarted(_)
         | Body::ChildClosed(_) => Kind::Observation,
@@ -61,6 +63,7 @@ fn kind(body: &Body) -> Kind {
         | Body::UndoScheduled(_)
         | Body::AttributesSet(_)
         | Body::RoundEnded(_)
+        | Body::LeftoversBegan(_)
         | Body::Closed(_)
         | Body::ChildScheduled(_)
         | Body::ChildGivenUp(_)
@@ -125,7 +128,7 @@ impl<'a> Replay<'a> {
     pub fn new(registry: &'a Registry, run_id: RunId, workflow_id: Arc<str>) -> Replay<'a> {
         Replay {
             registry,
-            run: Run::empty(run_id, workflow_id, ""),
+            run: Run::empty(run_id, workflow_id),
             commit: Vec::new(),
             taken: 0,
             last_time_ms: i64::MIN,
@@ -205,9 +208,8 @@ impl<'a> Replay<'a> {
             let message = "the history does not begin with Started";
             return Err(Misfit::new(StuckCode::Nondeterminism, message));
         };
-        let (run_id, workflow_id) = (self.run.shared.run_id, self.run.shared.workflow_id.clone());
-        self.run = Run::empty(run_id, workflow_id, &started.traceparent);
-        self.run.carry(started);
+        self.run = Run::of(self.run.shared.run_id, started);
+        self.run.compensations = self.registry.compensations();
         self.run.shared.state.lock().replaying = true;
         begin(&mut self.run, self.registry, &started.workflow_type, &started.input)
     }

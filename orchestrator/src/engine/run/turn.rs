@@ -138,8 +138,7 @@ impl Run {
         started: Started,
         now_ms: i64,
     ) -> (Run, Vec<Event>) {
-        let mut run = Run::empty(run_id, started.workflow_id.as_str().into(), &started.traceparent);
-        run.carry(&started);
+        let mut run = Run::of(run_id, &started);
         let begun = match definition {
             Some(definition) => run.begin(definition, &started.input).map_err(|error| {
                 let message = format!("the input of {}: {error}", started.workflow_type);

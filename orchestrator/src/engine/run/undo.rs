@@ -17,6 +17,11 @@ fn last_owed(state: &State, is_ending: bool) -> Option<u64> {
     next.filter(|entry| entry.part == Part::EndOfChild).map(|entry| entry.command)
 }
 
+/// Which entry of the ledger a compensation settles.
+fn part_of(compensation: &str) -> Part {
+    if compensation == END_CHILD { Part::EndOfChild } else { Part::Undo }
+}
+
 impl Run {
     /// The workflow has failed. Without anything to undo, that is the end.
     pub(super) fn begin_compensation(&mut self, failure: Failure) {
@@ -72,14 +77,22 @@ impl Run {
         let cause = self.cause.clone().unwrap_or_else(|| Failure::new("UNKNOWN", ""));
         let shared = self.shared.clone();
         let mut state = shared.state.lock();
-        if self.waits_for_child(&mut state) {
+        if self.leftovers.is_none() && self.waits_for_child(&mut state) {
             return Ok(());
         }
-        let next = match self.ending {
-            Some(_) => state.ledger.last_open_child(),
-            None => state.ledger.last_open(),
+        let next = match (&self.leftovers, &self.ending) {
+            (Some(_), _) => {
+                let leftover = state.inheritance.last_leftover();
+                leftover.and_then(|command| state.ledger.get(command, Part::Undo))
+            }
+            (None, Some(_)) => state.ledger.last_open_child(),
+            (None, None) => state.ledger.last_open(),
         };
         let Some(entry) = next else {
+            if let Some(ending) = self.leftovers.take() {
+                drop(state);
+                return self.end_with(ending);
+            }
             drop(state);
             self.end(&cause);
             return Ok(());
@@ -101,8 +114,10 @@ impl Run {
     /// The compensation that was under way or parked is done with.
     pub(super) fn settle_undo(&mut self) {
         if let Phase::Compensating(Some(undoing)) | Phase::Parked(undoing) = self.phase {
-            let part = if undoing.name == END_CHILD { Part::EndOfChild } else { Part::Undo };
-            self.shared.state.lock().ledger.settle(undoing.undoes, part);
+            let mut state = self.shared.state.lock();
+            state.ledger.settle(undoing.undoes, part_of(undoing.name));
+            state.inheritance.settle(undoing.undoes);
+            drop(state);
             self.phase = Phase::Compensating(None);
         }
     }
@@ -124,11 +139,8 @@ impl Run {
         let Phase::Parked(undoing) = self.phase else { return };
         let Some(cause) = self.cause.clone() else { return };
         let mut state = self.shared.state.lock();
-        let next = match self.ending {
-            Some(_) => state.ledger.last_open_child(),
-            None => state.ledger.last_open(),
-        };
-        let Some(entry) = next else { return };
+        let entry = state.ledger.get(undoing.undoes, part_of(undoing.name));
+        let Some(entry) = entry else { return };
         // It was read from its record before, when it was scheduled.
         let Ok(callable) = entry.runner.call(&entry.input, &cause) else { return };
         let (key, undone_key) = (entry.effect_key.clone(), entry.undone_key.clone());

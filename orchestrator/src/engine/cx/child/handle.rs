@@ -154,7 +154,8 @@ impl Told {
                 let command = state.take_command();
                 let occurrence = state.take_occurrence(SIGNAL_CHILD);
                 let (name, input) = (SIGNAL_CHILD.to_owned(), signal.to_json());
-                let scheduled = StepScheduled { command, name, occurrence, input, undo: None };
+                let scheduled =
+                    StepScheduled { command, name, occurrence, input, ..StepScheduled::default() };
                 state.emit(Body::StepScheduled(scheduled));
                 let key = effect_key(&shared.workflow_id, SIGNAL_CHILD, occurrence);
                 let kind = CallKind::Step;

@@ -56,6 +56,7 @@ pub(super) fn told(body: &Body) -> String {
             let code = began.cause.as_ref().map_or("", |cause| &cause.code);
             format!("fails with {code} and undoes")
         }
+        Body::LeftoversBegan(_) => "ends, and undoes what it has not done again".to_owned(),
         Body::UndoScheduled(undo) => format!("undoes by {} ({})", undo.name, undo.occurrence),
         Body::Closed(closed) => format!("ends as {}", closed.state().name()),
         other => format!("decides {}", other.kind()),
