@@ -51,6 +51,12 @@ pub struct Options {
     /// Orders in all, of the scenario `growth`.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=1_000_000_000))]
     orders: u64,
+    /// Open runs, of the scenario `sleeping`.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    runs: u64,
+    /// Steps of the one run of the scenario `long`.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(100..=10_000_000))]
+    steps: u64,
     /// Where to put the folders, on the disk that is to be measured. They are removed afterwards. Default: beside the
     /// data folder.
     #[arg(long, value_name = "FOLDER")]
@@ -70,6 +76,10 @@ enum Scenario {
     Orders,
     /// The same orders into one store, many of them: does an order cost the same when there are a million?
     Growth,
+    /// Open runs that wait for signals or timers: memory, restart, and how long one takes to wake.
+    Sleeping,
+    /// One run of very many steps: time and memory of a step, and the way back by replay.
+    Long,
 }
 
 /// How figures are printed.
@@ -112,6 +122,8 @@ pub async fn run(options: Options, data: &Path) -> Result<()> {
         match options.scenario {
             Scenario::Orders => scenario::orders::measure(&options, folder.path()).await,
             Scenario::Growth => scenario::growth::measure(&options, folder.path()).await,
+            Scenario::Sleeping => scenario::sleeping::measure(&options, folder.path()).await,
+            Scenario::Long => scenario::long::measure(&options, folder.path()).await,
         }
     };
     let report = tokio::select! {

@@ -3,24 +3,29 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use async_trait::async_trait;
+use souk_orchestrator::engine::cx::{Signal as _, View as _};
 use souk_orchestrator::engine::log::fjall::{FjallLog, Store};
 use souk_orchestrator::engine::row::RunState;
 use souk_orchestrator::engine::seams::Seams;
 use souk_orchestrator::engine::tables::fjall::FjallTables;
-use souk_orchestrator::engine::{Answer, Engine, Options, Resources, StartRequest};
+use souk_orchestrator::engine::{Answer, Engine, Options, Outcome, Resources, StartRequest};
 
 use super::contender::{Contender, Lag, Round};
 use super::load::Load;
 use super::metered::Metered;
 use super::usage::Usage;
-use super::workload::{self, COMMITS_PER_ORDER, EVENTS_PER_ORDER, ORDER, Payloads};
+use super::workload::{
+    self, COMMITS_PER_ORDER, Done, EVENTS_PER_ORDER, LONG, ORDER, Payloads, WAITING, Wake,
+};
 
 /// How long an order may take before the benchmark gives up.
 const ORDER_LIMIT: Duration = Duration::from_secs(60);
+/// How long the run of very many steps may take to come back.
+const LONG_LIMIT: Duration = Duration::from_secs(600);
 /// How often it is looked how far the tables are behind.
 const LAG_EVERY: Duration = Duration::from_millis(20);
 /// Orders by which the size of a commit is found.
@@ -67,6 +72,78 @@ impl Node {
             Answer::Closed(end) if end.state == RunState::Completed => Ok(()),
             other => bail!("order {number} did not complete: {other:?}"),
         }
+    }
+
+    /// Starts a run that waits, for a signal or a month. Its start is durable when this returns.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn start_waiting(&self, number: u64) -> Result<()> {
+        let input = self.payloads.order(number);
+        let request = StartRequest::new(format!("waiting-{number}"), WAITING, &input)?;
+        self.engine.start(request).await?;
+        Ok(())
+    }
+
+    /// Ends such a run by a signal: its end is durable when this returns.
+    ///
+    /// # Errors
+    /// When it does not complete.
+    pub async fn wake(&self, number: u64) -> Result<()> {
+        let workflow_id = format!("waiting-{number}");
+        self.engine.signal(&workflow_id, Wake::NAME, "wake", "null".into()).await?;
+        match self.engine.outcome(&workflow_id, ORDER_LIMIT).await? {
+            Some(end) if end.state == RunState::Completed => Ok(()),
+            other => bail!("{workflow_id} did not complete: {other:?}"),
+        }
+    }
+
+    /// Starts the run of very many steps.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn start_long(&self, steps: u64) -> Result<()> {
+        self.engine.start(StartRequest::new("long", LONG, &steps)?).await?;
+        Ok(())
+    }
+
+    /// Waits until it has done so many steps.
+    ///
+    /// # Errors
+    /// When it does not get on.
+    pub async fn long_at(&self, steps: u64) -> Result<()> {
+        let mut seen = 0;
+        let mut since = Instant::now();
+        loop {
+            let now = serde_json::from_slice(&self.engine.query("long", Done::NAME).await?)?;
+            if now >= steps {
+                return Ok(());
+            }
+            if now > seen {
+                (seen, since) = (now, Instant::now());
+            }
+            ensure!(since.elapsed() < ORDER_LIMIT, "the run does not get beyond step {now}");
+            tokio::time::sleep(LAG_EVERY).await;
+        }
+    }
+
+    /// Lets it end, and says how many steps it has done.
+    ///
+    /// # Errors
+    /// When it does not complete.
+    pub async fn end_long(&self) -> Result<u64> {
+        self.engine.signal("long", Wake::NAME, "end", "null".into()).await?;
+        match self.engine.outcome("long", LONG_LIMIT).await? {
+            Some(Outcome { state: RunState::Completed, result: Some(steps), .. }) => {
+                Ok(serde_json::from_slice(&steps)?)
+            }
+            other => bail!("the long run did not complete: {other:?}"),
+        }
+    }
+
+    /// How many runs may stay in memory that only wait.
+    pub fn max_idle_runs() -> usize {
+        Options::default().max_idle_runs
     }
 
     /// How far the tables are behind.

@@ -15,12 +15,22 @@ pub struct Report {
     what: String,
     /// Cores that this process may use.
     cores: usize,
+    /// Single figures, a line each.
+    facts: Vec<Fact>,
     /// A line each.
     figures: Vec<Figures>,
     /// Our engine beside another.
     comparisons: Vec<Versus>,
     /// What a reader must know: settings of others, and who is missing.
     remarks: Vec<String>,
+}
+
+/// One figure.
+#[derive(Debug, Serialize)]
+pub struct Fact {
+    what: String,
+    figure: f64,
+    unit: &'static str,
 }
 
 /// Our engine beside a peer at one load: medians of the ratios of rounds side by side.
@@ -56,12 +66,24 @@ impl Report {
     /// Nothing yet.
     pub fn new(what: String) -> Report {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
-        Report { what, cores, figures: Vec::new(), comparisons: Vec::new(), remarks: Vec::new() }
+        Report {
+            what,
+            cores,
+            facts: Vec::new(),
+            figures: Vec::new(),
+            comparisons: Vec::new(),
+            remarks: Vec::new(),
+        }
     }
 
     /// Adds a line.
     pub fn add(&mut self, figures: Figures) {
         self.figures.push(figures);
+    }
+
+    /// Adds a single figure.
+    pub fn tell(&mut self, fact: Fact) {
+        self.facts.push(fact);
     }
 
     /// Adds a comparison.
@@ -72,6 +94,13 @@ impl Report {
     /// Adds a remark.
     pub fn remark(&mut self, remark: String) {
         self.remarks.push(remark);
+    }
+}
+
+impl Fact {
+    /// So much of what, in which unit.
+    pub fn new(what: impl Into<String>, figure: f64, unit: &'static str) -> Fact {
+        Fact { what: what.into(), figure, unit }
     }
 }
 
@@ -142,6 +171,19 @@ fn median(figures: impl Iterator<Item = f64>) -> Option<f64> {
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(out, "{}; {} cores\n", self.what, self.cores)?;
+        self.facts.iter().try_for_each(|fact| write!(out, "{fact}"))?;
+        if !self.figures.is_empty() {
+            self.table(out)?;
+        }
+        if !self.remarks.is_empty() {
+            writeln!(out)?;
+        }
+        self.remarks.iter().try_for_each(|remark| writeln!(out, "{remark}"))
+    }
+}
+
+impl Report {
+    fn table(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             out,
             "{:<15} {:<10} {:>9} {:>6} {:>8} {:>8} {:>8} {:>8} {:>9} {:>8} {:>11} {:>16}",
@@ -162,11 +204,13 @@ impl fmt::Display for Report {
         if !self.comparisons.is_empty() {
             writeln!(out)?;
         }
-        self.comparisons.iter().try_for_each(|versus| write!(out, "{versus}"))?;
-        if !self.remarks.is_empty() {
-            writeln!(out)?;
-        }
-        self.remarks.iter().try_for_each(|remark| writeln!(out, "{remark}"))
+        self.comparisons.iter().try_for_each(|versus| write!(out, "{versus}"))
+    }
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(out, "{:<28} {:>12.2} {}", self.what, self.figure, self.unit)
     }
 }
 

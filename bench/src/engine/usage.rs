@@ -1,5 +1,7 @@
 //! What this process has used: CPU time, and bytes that it handed to the disk.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::cpu;
@@ -36,6 +38,46 @@ impl Usage {
     pub fn written_per(&self, orders: u64) -> Option<f64> {
         self.written.filter(|_| orders > 0).map(|written| written as f64 / orders as f64)
     }
+}
+
+/// Memory of this process that is resident now, in millions of bytes; 0 where that cannot be read.
+pub fn resident_mb() -> f64 {
+    status_mb("VmRSS:")
+}
+
+/// The most that ever was.
+pub fn greatest_resident_mb() -> f64 {
+    status_mb("VmHWM:")
+}
+
+/// A figure of proc_pid_status(5), which counts in KiB.
+fn status_mb(name: &str) -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    kib.unwrap_or(0.0) * 1_024.0 / 1e6
+}
+
+/// What the files below a folder take on disk, in millions of bytes.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn on_disk_mb(folder: &Path) -> std::io::Result<f64> {
+    let mut bytes = 0;
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            } else {
+                // In units of 512 bytes, whatever the file system's blocks are: stat(2).
+                bytes += metadata.blocks() * 512;
+            }
+        }
+    }
+    Ok(bytes as f64 / 1e6)
 }
 
 fn written(io: &str) -> Option<u64> {
