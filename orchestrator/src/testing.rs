@@ -47,7 +47,7 @@ mod time;
 
 pub use environment::{Builder, START_MS, TestEnvironment, quick};
 pub use faults::{Fault, Faults, Trouble};
-pub use look::PATIENCE;
+pub use look::{ABANDONED_AFTER, PATIENCE};
 pub use outline::{line, timeline};
 pub use process::Process;
 pub use time::{HELD_AT_MOST, HeldTime};

@@ -13,4 +13,5 @@ mod system;
 mod tables_contract;
 mod tables_damage;
 mod tables_model;
+mod testing;
 mod workflows;

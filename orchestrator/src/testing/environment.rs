@@ -29,6 +29,7 @@ pub fn quick() -> Options {
 }
 
 /// What a test was promised: after a crash it must be there still.
+#[derive(Clone)]
 pub(super) enum Promise {
     /// A run was started.
     Started { workflow_id: String },
@@ -199,6 +200,13 @@ impl TestEnvironment {
         self.engine =
             open(&self.disk, seams, &self.options, &self.registry, &self.resources).await?;
         Ok(())
+    }
+}
+
+/// A test that makes many worlds has one that lives at a time.
+impl Drop for TestEnvironment {
+    fn drop(&mut self) {
+        self.process.kill();
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a test sees of runs, and what it waits for.
 
+use std::future::Future;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -10,21 +11,59 @@ use super::environment::TestEnvironment;
 use super::outline::{line, timeline};
 use crate::engine::event::{Body, Event};
 use crate::engine::row::{RunRow, RunState};
-use crate::engine::{Answer, Outcome};
+use crate::engine::{Answer, Engine, Outcome};
 
 /// For how long, in the time of the world, the helpers wait for something.
 pub const PATIENCE: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// For how long, in the time of the world, a run that is waited for may be parked or stuck: nobody comes to help it.
+pub const ABANDONED_AFTER: Duration = Duration::from_secs(6 * 3600);
+
+/// How often it is looked whether a run that is waited for gets on.
+const LOOK_EVERY: Duration = Duration::from_secs(3600);
+
+/// Resolves when there is no more reason to wait for a run: `patience` is over, or the run has been parked or stuck for
+/// `abandoned_after`. Without a process there is nothing to see, and it waits.
+pub(super) async fn gives_up(
+    engine: Engine,
+    workflow_id: &str,
+    patience: Duration,
+    abandoned_after: Duration,
+) {
+    let (mut waited, mut abandoned) = (Duration::ZERO, Duration::ZERO);
+    while waited < patience && abandoned < abandoned_after {
+        tokio::time::sleep(LOOK_EVERY).await;
+        waited += LOOK_EVERY;
+        let state = engine.describe(workflow_id).await.map(|described| described.row.state());
+        match state {
+            Ok(RunState::Parked | RunState::Stuck) => abandoned += LOOK_EVERY,
+            _ => abandoned = Duration::ZERO,
+        }
+    }
+}
+
 impl TestEnvironment {
+    /// Waits for something that a run must do; `None` if it will not.
+    async fn patiently<T>(&self, workflow_id: &str, wanted: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            found = wanted => Some(found),
+            () = gives_up(self.engine.clone(), workflow_id, PATIENCE, ABANDONED_AFTER) => None,
+        }
+    }
+
     /// The end of a run, however long it takes.
     ///
     /// # Panics
-    /// If there is no such run, or if it does not end within [`PATIENCE`].
+    /// If there is no such run, or if it does not end within [`PATIENCE`], or stays parked or stuck.
     pub async fn end(&self, workflow_id: &str) -> Outcome {
-        match self.engine.outcome(workflow_id, PATIENCE).await {
-            Ok(Some(outcome)) => outcome,
-            Ok(None) => panic!("{workflow_id} does not end:\n{}", self.timeline(workflow_id).await),
-            Err(error) => panic!("{workflow_id}: {error}"),
+        let outcome = self.engine.outcome(workflow_id, Duration::MAX);
+        match self.patiently(workflow_id, outcome).await {
+            Some(Ok(Some(outcome))) => outcome,
+            Some(Err(error)) => panic!("{workflow_id}: {error}"),
+            Some(Ok(None)) | None => {
+                panic!("{workflow_id} does not end:\n{}", self.timeline(workflow_id).await)
+            }
         }
     }
 
@@ -50,8 +89,9 @@ impl TestEnvironment {
     /// # Panics
     /// If it ends without, or does not answer within [`PATIENCE`].
     pub async fn answer<T: DeserializeOwned>(&self, workflow_id: &str) -> T {
-        match self.engine.answer(workflow_id, PATIENCE).await {
-            Ok(Answer::Answered(json)) => read(&json, "the answer"),
+        let answer = self.engine.answer(workflow_id, Duration::MAX);
+        match self.patiently(workflow_id, answer).await {
+            Some(Ok(Answer::Answered(json))) => read(&json, "the answer"),
             other => panic!(
                 "{workflow_id} does not answer: {other:?}\n{}",
                 self.timeline(workflow_id).await
@@ -88,7 +128,7 @@ impl TestEnvironment {
         problem: &str,
         mut is_found: impl AsyncFnMut(&Event) -> bool,
     ) {
-        let found = tokio::time::timeout(PATIENCE, async {
+        let found = self.patiently(workflow_id, async {
             loop {
                 let stream = self.engine.history(workflow_id, 0, true).await.expect("is known");
                 let mut stream = std::pin::pin!(stream);
@@ -105,7 +145,7 @@ impl TestEnvironment {
                 }
             }
         });
-        if found.await != Ok(true) {
+        if found.await != Some(true) {
             panic!("{workflow_id}: {problem}:\n{}", self.timeline(workflow_id).await);
         }
     }

@@ -19,7 +19,8 @@ pub use crash::{DEATHS, Death};
 pub use finding::Finding;
 pub use ledger::{owed, steps, undone};
 
-use super::{Fault, Faults, PATIENCE, TestEnvironment};
+use super::look::{ABANDONED_AFTER, PATIENCE, gives_up};
+use super::{Fault, Faults, TestEnvironment};
 use crate::engine::event::Event;
 use crate::engine::row::RunState;
 
@@ -111,7 +112,8 @@ where
     S: Subject,
     M: AsyncFn() -> S,
 {
-    /// The trio on the saga whose run has this id, in worlds that `make` makes.
+    /// The trio on the saga whose run has this id, in worlds that `make` makes. It does not start the run: faults are told
+    /// before that.
     pub fn new(workflow_id: impl Into<String>, make: M) -> Trio<M> {
         Trio {
             workflow_id: workflow_id.into(),
@@ -272,16 +274,26 @@ where
 
     /// Plays a subject to its end. Whatever keeps it from that is a finding.
     async fn play(&self, subject: &mut S, told: &str) -> Result<(), Finding> {
+        let engine = subject.environment().engine.clone();
         // Half of what the helpers wait: what they would say without knowing what was done is said here.
-        let playing = AssertUnwindSafe(subject.play()).catch_unwind();
-        let problem = match tokio::time::timeout(PATIENCE / 2, playing).await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(panic)) => {
+        let gives_up = gives_up(engine, &self.workflow_id, PATIENCE / 2, ABANDONED_AFTER / 2);
+        let played = tokio::select! {
+            biased;
+            played = AssertUnwindSafe(subject.play()).catch_unwind() => Some(played),
+            () = gives_up => None,
+        };
+        let problem = match played {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(panic)) => {
                 let text = panic.downcast_ref::<String>().map(String::as_str);
                 let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
                 format!("the play panics: {}", text.unwrap_or("it does not say why"))
             }
-            Err(_) => "the play does not come to its end".to_owned(),
+            None => {
+                let described = subject.environment().engine.describe(&self.workflow_id).await;
+                let state = described.map_or("unknown", |described| described.row.state().name());
+                format!("the play does not come to its end: the run is {state}")
+            }
         };
         Err(self.finding(subject.environment(), told, &problem).await)
     }
