@@ -1,18 +1,12 @@
 //! How steps of the engine's own workflows reach the engine.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use souk_orchestrator::engine::log::sim::{Disk, SimLog};
-use souk_orchestrator::engine::row::RunState;
-use souk_orchestrator::engine::seams::{Seams, SeededRandom, TokioClock};
 use souk_orchestrator::engine::step::{Irreversible, Step, StepContext, StepError};
-use souk_orchestrator::engine::tables::sim::SimTables;
-use souk_orchestrator::engine::{Cx, Engine, Failure, Registry, Resources, StartRequest};
-use souk_orchestrator::system::{self, Runs};
-
-use crate::engine::world::{LONG, Process, START_MS, quick};
+use souk_orchestrator::engine::{Cx, Failure, Registry};
+use souk_orchestrator::system::Runs;
+use souk_orchestrator::testing::TestEnvironment;
 
 /// Says what the engine knows of the run that the step belongs to.
 #[derive(Serialize, Deserialize)]
@@ -36,22 +30,16 @@ async fn mirror(cx: &Cx, (): ()) -> Result<String, Failure> {
     cx.step(LookAtMyself).await
 }
 
-async fn open(process: &Arc<Process>) -> Engine {
-    let clock = Arc::new(TokioClock::starting_at(START_MS));
-    let disk = Disk::new(1, clock.clone());
-    let random = Arc::new(SeededRandom::new(1));
-    let seams = Seams { clock, random, spawner: process.clone(), attempts: None };
-    let (log, tables) = (Arc::new(SimLog::new(&disk)), Arc::new(SimTables::new(&disk)));
+async fn world() -> TestEnvironment {
     let registry = Registry::new().workflow("mirror", mirror);
-    system::open(quick(), log, tables, seams, registry, Resources::new()).await.unwrap()
+    TestEnvironment::builder().registry(registry).open().await
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_step_sees_the_engine_that_runs_it() {
-    let engine = open(&Arc::new(Process::default())).await;
-    engine.start(StartRequest::new("m", "mirror", &()).unwrap()).await.unwrap();
-    let end = engine.outcome("m", LONG).await.unwrap().unwrap();
-    assert_eq!((end.state, end.result), (RunState::Completed, Some(r#""mirror""#.into())));
+    let world = world().await;
+    world.start("m", "mirror", &()).await.unwrap();
+    assert_eq!(world.result::<String>("m").await, "mirror");
 }
 
 #[tokio::test(start_paused = true)]
@@ -62,12 +50,10 @@ async fn the_hold_is_weak_and_a_step_without_an_engine_is_tried_again() {
         ("ENGINE_AWAY", StepError::retryable("", "").kind)
     );
 
-    let process = Arc::new(Process::default());
-    let engine = open(&process).await;
-    let weak = engine.downgrade();
-    engine.shutdown().await.unwrap();
-    drop(engine);
-    process.kill();
+    let world = world().await;
+    let weak = world.engine.downgrade();
+    world.engine.shutdown().await.unwrap();
+    drop(world);
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(weak.upgrade().is_none());
 }
