@@ -1,5 +1,6 @@
 //! `souk workflow …`: looks at runs and acts on them, over the internal port.
 
+mod batch;
 mod count;
 mod input;
 mod list;
@@ -34,6 +35,8 @@ pub enum Command {
     List(list::List),
     /// Counts runs by type and state.
     Count(count::Count),
+    /// Does one thing to many runs.
+    Batch(batch::Batch),
     /// Shows one run: where it stands, and everything that has happened to it.
     Show(show::Show),
     /// Shows which runs do not get on, by type and step, with the cause.
@@ -118,6 +121,7 @@ pub async fn run(config: &Config, command: Command) -> Result<()> {
     let mut client = WorkflowServiceClient::new(operator::connect(config).await?);
     match command {
         Command::List(list) => list::print(&mut client, list).await,
+        Command::Batch(batch) => batch::run(&mut client, batch).await,
         Command::Count(count) => count::print(&mut client, count).await,
         Command::Start(wanted) => start::start(&mut client, wanted).await,
         Command::Update(wanted) => update::update(&mut client, wanted).await,
@@ -174,7 +178,8 @@ async fn act(client: &mut Client, command: Command) -> Result<()> {
         Command::Resume(Run { workflow_id }) => {
             client.resume_workflow(ResumeWorkflowRequest { request_id, workflow_id }).await?;
         }
-        Command::Count(_)
+        Command::Batch(_)
+        | Command::Count(_)
         | Command::List(_)
         | Command::Query(_)
         | Command::Reset(_)

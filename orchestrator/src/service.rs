@@ -1,5 +1,6 @@
 //! `souk.workflow.v1.WorkflowService`: wire → engine → wire.
 
+mod batch;
 mod histories;
 mod list;
 mod reset;
@@ -15,16 +16,16 @@ use souk_mesh::telemetry;
 use souk_proto::time;
 use souk_proto::workflow::v1::workflow_service_server::WorkflowService;
 use souk_proto::workflow::v1::{
-    CancelWorkflowRequest, CancelWorkflowResponse, CountWorkflowsRequest, CountWorkflowsResponse,
-    DescribeWorkflowRequest, DescribeWorkflowResponse, ExportHistoriesRequest,
-    ExportHistoriesResponse, GetWorkflowHistoryRequest, GetWorkflowHistoryResponse,
-    ListUnmovedRequest, ListUnmovedResponse, ListWorkflowsRequest, ListWorkflowsResponse,
-    PauseWorkflowRequest, PauseWorkflowResponse, QueryWorkflowRequest, QueryWorkflowResponse,
-    ResetWorkflowRequest, ResetWorkflowResponse, ResumeWorkflowRequest, ResumeWorkflowResponse,
-    RetryStepRequest, RetryStepResponse, SignalWorkflowRequest, SignalWorkflowResponse,
-    SkipStepRequest, SkipStepResponse, StartWorkflowRequest, StartWorkflowResponse,
-    TerminateWorkflowRequest, TerminateWorkflowResponse, UpdateWorkflowRequest,
-    UpdateWorkflowResponse,
+    BatchOperateRequest, BatchOperateResponse, CancelWorkflowRequest, CancelWorkflowResponse,
+    CountWorkflowsRequest, CountWorkflowsResponse, DescribeWorkflowRequest,
+    DescribeWorkflowResponse, ExportHistoriesRequest, ExportHistoriesResponse,
+    GetWorkflowHistoryRequest, GetWorkflowHistoryResponse, ListUnmovedRequest, ListUnmovedResponse,
+    ListWorkflowsRequest, ListWorkflowsResponse, PauseWorkflowRequest, PauseWorkflowResponse,
+    QueryWorkflowRequest, QueryWorkflowResponse, ResetWorkflowRequest, ResetWorkflowResponse,
+    ResumeWorkflowRequest, ResumeWorkflowResponse, RetryStepRequest, RetryStepResponse,
+    SignalWorkflowRequest, SignalWorkflowResponse, SkipStepRequest, SkipStepResponse,
+    StartWorkflowRequest, StartWorkflowResponse, TerminateWorkflowRequest,
+    TerminateWorkflowResponse, UpdateWorkflowRequest, UpdateWorkflowResponse,
 };
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status};
@@ -172,6 +173,16 @@ impl WorkflowService for Service {
         request: Request<CountWorkflowsRequest>,
     ) -> Result<Response<CountWorkflowsResponse>, Status> {
         list::count(&self.engine, &self.pages, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn batch_operate(
+        &self,
+        request: Request<BatchOperateRequest>,
+    ) -> Result<Response<BatchOperateResponse>, Status> {
+        let who = Caller::of(&request).subject.clone();
+        let traceparent = telemetry::current_traceparent().unwrap_or_default();
+        let begun = batch::operate(&self.engine, request.into_inner(), &who, traceparent).await;
+        begun.map(Response::new)
     }
 
     async fn get_workflow_history(

@@ -113,6 +113,7 @@ fn change(row: &mut RunRow, body: &Body) {
             close_step(row, parked.command);
             move_to(row, RunState::Parked);
             row.parked_by.clone_from(&parked.failure);
+            row.parked_command = parked.command;
         }
         Body::UndoRetried(undo) => {
             row.open_steps.push(undo.command);
@@ -219,6 +220,7 @@ fn leave_parked(row: &mut RunRow) {
     let has_returned = row.result.is_some();
     move_to(row, if has_returned { RunState::Running } else { RunState::Compensating });
     row.parked_by = None;
+    row.parked_command = 0;
 }
 
 /// A paused run stays paused, and goes on in its new state.

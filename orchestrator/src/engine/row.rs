@@ -185,6 +185,9 @@ pub struct RunRow {
     /// The run in whose place this one goes on, if that was reset: sixteen bytes.
     #[prost(bytes = "bytes", tag = "31")]
     pub reset_from: Bytes,
+    /// The command of the compensation at which the run is parked; 0 if it is not.
+    #[prost(uint64, tag = "29")]
+    pub parked_command: u64,
 }
 
 impl RunRow {

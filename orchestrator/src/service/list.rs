@@ -14,6 +14,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 use crate::engine::ids::RunId;
+use crate::engine::row::RunState;
 use crate::engine::{Engine, Filter};
 use crate::error::refusal;
 use crate::wire;
@@ -74,17 +75,21 @@ pub(super) async fn count(
     let place = place(engine, pages, &request.page_token, &scope)?;
     let filter = filter(&request.filter, place.now_ms)?;
     let counted = engine.count(&filter, place.before()).await.map_err(refusal)?;
-    let mut shown: BTreeMap<(String, i32), i64> = BTreeMap::new();
-    for ((workflow_type, state), runs) in counted.runs {
-        // Stuck runs are shown as parked ones.
-        *shown.entry((workflow_type, wire::state(state).into())).or_default() += runs as i64;
-    }
-    let count = |((workflow_type, state), runs)| WorkflowCount { workflow_type, state, runs };
     Ok(CountWorkflowsResponse {
-        counts: shown.into_iter().map(count).collect(),
+        counts: counts(counted.runs),
         next_page_token: token(pages, place, counted.next, &scope)?,
         as_of: Some(timestamp(counted.as_of_ms)),
     })
+}
+
+/// Counts as callers see them: stuck runs are shown as parked ones.
+pub(super) fn counts(runs: BTreeMap<(String, RunState), u64>) -> Vec<WorkflowCount> {
+    let mut shown: BTreeMap<(String, i32), i64> = BTreeMap::new();
+    for ((workflow_type, state), runs) in runs {
+        *shown.entry((workflow_type, wire::state(state).into())).or_default() += runs as i64;
+    }
+    let count = |((workflow_type, state), runs)| WorkflowCount { workflow_type, state, runs };
+    shown.into_iter().map(count).collect()
 }
 
 /// The filter that a caller wrote; `now_ms` is what `now` in it means.

@@ -3,11 +3,14 @@
 //! They are registered beside the shop's, under names that begin with [`PREFIX`]. Nobody starts them by StartWorkflow:
 //! each has a call of its own, which checks what it is given. Their steps reach the engine by the resource [`Runs`].
 
+pub mod batch;
+
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::engine::log::Log;
 use crate::engine::seams::Seams;
-use crate::engine::step::StepError;
+use crate::engine::step::{Policy, StepError};
 use crate::engine::tables::Tables;
 use crate::engine::{Engine, Error, Options, Registry, Resources, WeakEngine};
 
@@ -47,7 +50,20 @@ pub fn is_reserved(name: &str) -> bool {
 /// Adds the engine's own workflows.
 #[must_use]
 pub fn register(registry: Registry) -> Registry {
-    registry
+    registry.workflow(batch::TYPE, batch::batch)
+}
+
+/// How steps that only speak with the engine of their own node are repeated: soon, and for as long as a node may be
+/// overloaded.
+fn retry() -> Policy {
+    Policy {
+        initial: Duration::from_millis(200),
+        maximum: Duration::from_secs(30),
+        attempts: 1_000,
+        start_to_close: Duration::from_secs(60),
+        total: Duration::from_secs(6 * 3_600),
+        ..Policy::step()
+    }
 }
 
 /// Opens an engine that runs its own workflows beside those of `registry`.

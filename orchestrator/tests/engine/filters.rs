@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use souk_orchestrator::engine::Filter;
 use souk_orchestrator::engine::attribute::{Attribute, Value};
+use souk_orchestrator::engine::event::Parent;
 use souk_orchestrator::engine::filter::{
     Comparison, Expression, Literal, Operator, Position, Scope, parse,
 };
@@ -23,6 +24,7 @@ fn parked() -> RunRow {
         updated_at_ms: NOW_MS - 60_000,
         next_sequence: 12,
         open_undo: 2,
+        parent: Some(Parent { workflow_id: "order/1".into(), ..Parent::default() }),
         parked_by: Some(FailureRecord {
             code: "UNAVAILABLE".into(),
             message: "no answer".into(),
@@ -59,6 +61,8 @@ fn a_filter_means_what_it_says() {
         "workflow_id = \"order/7\"",
         "failure = UNAVAILABLE and step = ReturnPayment",
         "failure:*",
+        "parent = order/1",
+        "parent:*",
         "NOT closed_at:*",
         "started_at < now",
         "started_at >= now - 1h",

@@ -2,7 +2,7 @@
 
 mod architecture;
 mod attributes;
-mod bank;
+pub mod bank;
 mod chaos;
 mod children;
 mod children_crash;
@@ -25,7 +25,7 @@ mod rounds;
 mod saga;
 mod shapes;
 mod survey;
-mod transfer;
+pub mod transfer;
 mod turns;
 mod unmoved;
 pub mod world;

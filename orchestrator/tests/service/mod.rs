@@ -2,6 +2,7 @@
 
 mod access;
 mod attributes;
+mod batches;
 mod events;
 mod history;
 mod lists;

@@ -1,3 +1,4 @@
 //! The engine's own workflows.
 
+mod batch;
 mod runs;

@@ -7,6 +7,8 @@ use crate::engine::error::Error;
 use crate::engine::event::{
     Body, CancelRequested, Paused, Terminated, UndoOutcome, UndoSkipped, Unpaused,
 };
+#[allow(unused_imports)] // For the documentation.
+use crate::engine::row::RunRow;
 use crate::engine::run::{Phase, Run, Undoing};
 
 impl Engine {
@@ -76,8 +78,20 @@ impl Engine {
     /// # Errors
     /// [`Error::NotParked`]; [`Error::Stuck`]: a build that fits is needed; [`Error::NotFound`], [`Error::Closed`].
     pub async fn retry_step(&self, workflow_id: &str) -> Result<(), Error> {
+        self.retry_parked(workflow_id, None).await
+    }
+
+    /// The same, if the run is parked at this command (see [`RunRow::parked_command`]) and no other.
+    ///
+    /// # Errors
+    /// Those of [`Engine::retry_step`].
+    pub async fn retry_step_at(&self, workflow_id: &str, command: u64) -> Result<(), Error> {
+        self.retry_parked(workflow_id, Some(command)).await
+    }
+
+    async fn retry_parked(&self, workflow_id: &str, at: Option<u64>) -> Result<(), Error> {
         self.control(workflow_id, |cell, run| {
-            let undoing = parked(cell, run)?;
+            let undoing = parked(cell, run, at)?;
             let (command, name) = (undoing.command, undoing.name.to_owned());
             Ok(Some(Body::UndoRetried(UndoOutcome { command, name, attempt: 0 })))
         })
@@ -89,8 +103,31 @@ impl Engine {
     /// # Errors
     /// Those of [`Engine::retry_step`].
     pub async fn skip_step(&self, workflow_id: &str, reason: &str) -> Result<(), Error> {
+        self.skip_parked(workflow_id, None, reason).await
+    }
+
+    /// The same, if the run is parked at this command (see [`RunRow::parked_command`]) and no other: so a repetition skips
+    /// nothing that was parked later.
+    ///
+    /// # Errors
+    /// Those of [`Engine::retry_step`].
+    pub async fn skip_step_at(
+        &self,
+        workflow_id: &str,
+        command: u64,
+        reason: &str,
+    ) -> Result<(), Error> {
+        self.skip_parked(workflow_id, Some(command), reason).await
+    }
+
+    async fn skip_parked(
+        &self,
+        workflow_id: &str,
+        at: Option<u64>,
+        reason: &str,
+    ) -> Result<(), Error> {
         self.control(workflow_id, |cell, run| {
-            let undoing = parked(cell, run)?;
+            let undoing = parked(cell, run, at)?;
             let (command, name) = (undoing.command, undoing.name.to_owned());
             Ok(Some(Body::UndoSkipped(UndoSkipped { command, name, reason: reason.to_owned() })))
         })
@@ -124,11 +161,12 @@ pub(super) fn cancellation(cell: &RunCell, run: &Run, reason: &str) -> Result<Op
     Ok((!is_moot).then_some(Body::CancelRequested(request)))
 }
 
-fn parked(cell: &RunCell, run: &Run) -> Result<Undoing, Error> {
+/// The compensation at which the run is parked; with `at` only that one.
+fn parked(cell: &RunCell, run: &Run, at: Option<u64>) -> Result<Undoing, Error> {
     check_fits(cell, run)?;
     match &run.phase {
         _ if run.is_paused() => Err(Error::Paused(cell.workflow_id.to_string())),
-        Phase::Parked(undoing) => Ok(*undoing),
+        Phase::Parked(undoing) if at.is_none_or(|at| at == undoing.command) => Ok(*undoing),
         _ => Err(Error::NotParked(cell.workflow_id.to_string())),
     }
 }

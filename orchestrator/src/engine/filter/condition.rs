@@ -70,6 +70,7 @@ pub(super) enum WordField {
     WorkflowId,
     Failure,
     Step,
+    Parent,
 }
 
 /// A field that holds a time.
@@ -97,6 +98,7 @@ impl Field {
             "workflow_id" => Field::Word(WordField::WorkflowId),
             "failure" => Field::Word(WordField::Failure),
             "step" => Field::Word(WordField::Step),
+            "parent" => Field::Word(WordField::Parent),
             "started_at" => Field::Time(TimeField::Started),
             "updated_at" => Field::Time(TimeField::Updated),
             "closed_at" => Field::Time(TimeField::Closed),

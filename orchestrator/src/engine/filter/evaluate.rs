@@ -49,6 +49,7 @@ fn word(field: WordField, row: &RunRow) -> Option<&str> {
         WordField::Failure if row.state() == RunState::Stuck => &row.stuck_code,
         WordField::Failure => &failure(row)?.code,
         WordField::Step => &failure(row)?.step,
+        WordField::Parent => &row.parent.as_ref()?.workflow_id,
     };
     (!text.is_empty()).then_some(text)
 }
