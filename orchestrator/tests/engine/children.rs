@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use souk_orchestrator::engine::Filter;
+use souk_orchestrator::engine::limits::MAX_OPEN_CHILDREN;
 use souk_orchestrator::engine::log::sim::Unsynced;
 use souk_orchestrator::engine::row::RunState;
 use souk_orchestrator::engine::{Error, ParentClose, Registry};
@@ -376,4 +377,37 @@ async fn a_turn_ends_although_every_round_gives_a_child_up() {
     }
     assert_eq!(rows.iter().filter(|row| row.state() == RunState::Cancelled).count(), 6);
     assert!(pruned(&world).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_is_given_up_before_it_is_started_is_asked_to_end_once_it_is() {
+    let world = world(24).await;
+    world.start_as("h", "hurried", &waiting("a")).await.unwrap();
+    world.pass(Duration::from_secs(5)).await;
+    assert_eq!(world.row("h").await.state(), RunState::Running);
+    assert_eq!(world.row("h/leaf/1").await.state(), RunState::Cancelled);
+    assert_eq!(world.end("h").await.result.unwrap(), r#""without""#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_child_under_the_id_of_the_first_is_a_conflict() {
+    let world = world(25).await;
+    let named = Leaf { id: Some("the leaf".into()), ..leaf("a") };
+    world.start_as("p", "row", &(vec![named.clone(), named], false)).await.unwrap();
+    assert_eq!(world.end("p").await.failure.unwrap().code, "CHILD_CONFLICT");
+    // The first is undone, once.
+    assert_eq!(pruned(&world), ["prune a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_children_at_once_are_no_trouble_and_too_many_are_told() {
+    let world = world(26).await;
+    let leaves: Vec<Leaf> = (0..MAX_OPEN_CHILDREN).map(|_| leaf("a")).collect();
+    world.start_as("p", "bush", &leaves).await.unwrap();
+    assert_eq!(world.end("p").await.state, RunState::Completed);
+    let leaves: Vec<Leaf> = (0..=MAX_OPEN_CHILDREN).map(|_| leaf("a")).collect();
+    world.start_as("q", "bush", &leaves).await.unwrap();
+    world.pass(Duration::from_secs(1)).await;
+    assert_eq!(world.row("q").await.stuck_code, "SOUK-0008");
+    assert!(world.row("q").await.open_children.is_empty());
 }

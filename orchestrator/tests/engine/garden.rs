@@ -150,6 +150,17 @@ async fn impatient(cx: &Cx, leaf: Leaf) -> Result<String, Failure> {
     }
 }
 
+/// Changes its mind before its child can have been started.
+async fn hurried(cx: &Cx, leaf: Leaf) -> Result<String, Failure> {
+    tokio::select! {
+        biased;
+        grown = cx.child(leaf) => return grown,
+        () = std::future::ready(()) => {}
+    }
+    cx.sleep(Duration::from_secs(10)).await?;
+    Ok("without".into())
+}
+
 /// Talks to its child: tells it to go on, or to end.
 async fn gardener(cx: &Cx, (leaf, cancels): (Leaf, bool)) -> Result<String, Failure> {
     let mut child = cx.start_child(leaf).await?;
@@ -261,6 +272,7 @@ pub fn add_to(registry: Registry) -> Registry {
         .workflow("bush", bush)
         .workflow("scatter", scatter)
         .workflow("impatient", impatient)
+        .workflow("hurried", hurried)
         .workflow("gardener", gardener)
         .workflow("seasons", seasons)
         .workflow("orchard", orchard)
