@@ -47,15 +47,26 @@ const RPCS: [(&str, &str); 9] = [
         "souk.workflow.v1.WorkflowService",
         "StartWorkflow SignalWorkflow QueryWorkflow UpdateWorkflow DescribeWorkflow ListWorkflows \
          CountWorkflows GetWorkflowHistory CancelWorkflow TerminateWorkflow PauseWorkflow ResumeWorkflow \
-         ResetWorkflow RetryStep SkipStep BatchOperate CreateSchedule ListSchedules PauseSchedule \
+         ResetWorkflow ExportHistories ListUnmoved RetryStep SkipStep BatchOperate CreateSchedule ListSchedules PauseSchedule \
          BackfillSchedule DeleteSchedule",
     ),
     ("souk.mesh.v1.EventAdminService", "ListDeadLetters ReplayDeadLetters"),
 ];
 
 /// Methods that change nothing, by how their names begin.
-const READS: [&str; 10] =
-    ["Get", "List", "Count", "BatchGet", "Watch", "Search", "Suggest", "Recommend", "Query", "Describe"];
+const READS: [&str; 11] = [
+    "Export",
+    "Get",
+    "List",
+    "Count",
+    "BatchGet",
+    "Watch",
+    "Search",
+    "Suggest",
+    "Recommend",
+    "Query",
+    "Describe",
+];
 
 /// Where money or stock moves, so that the request id is required.
 const MOVES: [&str; 14] = [
@@ -100,7 +111,8 @@ fn the_streams_of_the_design_are_streams() {
         .filter(|method| method.is_server_streaming())
         .map(|method| method.name().to_owned())
         .collect();
-    let expected = ["GetWorkflowHistory", "WatchInventory", "WatchOrder"].map(str::to_owned);
+    let expected = ["ExportHistories", "GetWorkflowHistory", "WatchInventory", "WatchOrder"];
+    let expected = expected.map(str::to_owned);
     assert_eq!(streams, BTreeSet::from(expected));
     assert!(methods().iter().all(|method| !method.is_client_streaming()));
 }
@@ -149,7 +161,10 @@ fn every_mutation_has_a_request_id_that_is_a_uuid() {
 
 #[test]
 fn every_list_is_paged() {
-    for method in methods().iter().filter(|method| method.name().starts_with("List")) {
+    let methods = methods();
+    let lists = methods.iter().filter(|method| method.name().starts_with("List"));
+    // A line for each type and step of this build: there are never many.
+    for method in lists.filter(|method| method.name() != "ListUnmoved") {
         let (request, response) = (method.input(), method.output());
         for field in ["page_size", "page_token"] {
             assert!(request.get_field_by_name(field).is_some(), "{} {field}", request.name());
