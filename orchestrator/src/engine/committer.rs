@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -93,6 +93,7 @@ pub(crate) async fn commit_all(core: Arc<Core>) {
     let mut slot = Slot(0);
     let mut batch = 0;
     let mut commits = Vec::new();
+    let mut memory = BytesMut::new();
     loop {
         core.committer.take(&mut commits);
         if commits.is_empty() {
@@ -103,7 +104,8 @@ pub(crate) async fn commit_all(core: Arc<Core>) {
             }
         }
         batch += 1;
-        let bytes = encode(&core.writer, batch, &commits);
+        let bytes;
+        (bytes, memory) = encode(memory, &core.writer, batch, &commits);
         let size = bytes.len();
         if !append(&core, slot, bytes).await {
             core.fence();
@@ -116,10 +118,16 @@ pub(crate) async fn commit_all(core: Arc<Core>) {
     }
 }
 
-fn encode(writer: &[u8; 16], batch: u64, commits: &[Commit]) -> Bytes {
-    let bytes = commits.iter().map(|commit| commit.bytes() + 32).sum();
-    let mut slot = SlotWriter::new(writer, batch, bytes);
-    for commit in commits.iter().flat_map(Commit::chain) {
+fn encode(
+    mut memory: BytesMut,
+    writer: &[u8; 16],
+    batch: u64,
+    commits: &[Commit],
+) -> (Bytes, BytesMut) {
+    let chain = || commits.iter().flat_map(Commit::chain);
+    memory.reserve(SlotWriter::bytes(chain().map(|commit| commit.chunk.bytes.len())));
+    let mut slot = SlotWriter::new(memory, writer, batch);
+    for commit in chain() {
         let Chunk { count, bytes } = &commit.chunk;
         slot.push(commit.cell.run_id, commit.first_sequence, *count, bytes);
     }

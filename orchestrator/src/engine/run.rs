@@ -276,7 +276,8 @@ impl Run {
             return Vec::new();
         }
         let launches = std::mem::take(&mut state.launches);
-        launches.iter().filter_map(|command| state.calls.get(command).cloned()).collect()
+        let call = |command| state.calls.get(command).map(|call| Call::clone(call));
+        launches.iter().filter_map(call).collect()
     }
 
     /// Whether the run waits for nothing that must be in memory.

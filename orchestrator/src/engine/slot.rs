@@ -46,10 +46,15 @@ pub struct SlotWriter {
 }
 
 impl SlotWriter {
-    /// An empty batch of a writer.
-    pub fn new(writer: &[u8; 16], batch: u64, capacity_bytes: usize) -> SlotWriter {
-        let buffer = header(KIND_EVENTS, writer, batch, capacity_bytes);
+    /// An empty batch of a writer, in memory of which nothing is used.
+    pub fn new(mut buffer: BytesMut, writer: &[u8; 16], batch: u64) -> SlotWriter {
+        put_header(&mut buffer, KIND_EVENTS, writer, batch);
         SlotWriter { buffer, entries: 0 }
+    }
+
+    /// How many bytes a slot has whose entries' events have so many each.
+    pub fn bytes(entries: impl Iterator<Item = usize>) -> usize {
+        HEADER_BYTES + CRC_BYTES + entries.map(|bytes| ENTRY_BYTES + bytes).sum::<usize>()
     }
 
     /// Adds `count` consecutive events of a run, each with its length in front.
@@ -63,34 +68,35 @@ impl SlotWriter {
         self.entries += 1;
     }
 
-    /// The bytes of the slot.
-    pub fn finish(mut self) -> Bytes {
+    /// The bytes of the slot, and what is left of the memory: it may be used again once nobody has the slot any more.
+    pub fn finish(mut self) -> (Bytes, BytesMut) {
         let count_at = HEADER_BYTES - 4;
         self.buffer[count_at..HEADER_BYTES].copy_from_slice(&self.entries.to_le_bytes());
-        sum(self.buffer)
+        put_sum(&mut self.buffer);
+        (self.buffer.split().freeze(), self.buffer)
     }
 }
 
 /// The bytes of a SEAL.
 pub fn seal(writer: &[u8; 16]) -> Bytes {
-    sum(header(KIND_SEAL, writer, 0, CRC_BYTES))
+    let mut buffer = BytesMut::with_capacity(HEADER_BYTES + CRC_BYTES);
+    put_header(&mut buffer, KIND_SEAL, writer, 0);
+    put_sum(&mut buffer);
+    buffer.freeze()
 }
 
-fn header(kind: u16, writer: &[u8; 16], batch: u64, capacity_bytes: usize) -> BytesMut {
-    let mut buffer = BytesMut::with_capacity(HEADER_BYTES + capacity_bytes + CRC_BYTES);
+fn put_header(buffer: &mut BytesMut, kind: u16, writer: &[u8; 16], batch: u64) {
     buffer.put_slice(MAGIC);
     buffer.put_u16_le(FORMAT);
     buffer.put_u16_le(kind);
     buffer.put_slice(writer);
     buffer.put_u64_le(batch);
     buffer.put_u32_le(0);
-    buffer
 }
 
-fn sum(mut buffer: BytesMut) -> Bytes {
-    let crc = crc32fast::hash(&buffer);
+fn put_sum(buffer: &mut BytesMut) {
+    let crc = crc32fast::hash(buffer);
     buffer.put_u32_le(crc);
-    buffer.freeze()
 }
 
 /// Reads a slot.
@@ -189,12 +195,12 @@ mod tests {
                 events: vec![event(3)],
             },
         ];
-        let mut writer = SlotWriter::new(&[7; 16], 3, 64);
+        let mut writer = SlotWriter::new(BytesMut::new(), &[7; 16], 3);
         for entry in &entries {
             let count = entry.events.len() as u32;
             writer.push(entry.run_id, entry.first_sequence, count, &entry.events.concat());
         }
-        (entries, writer.finish())
+        (entries, writer.finish().0)
     }
 
     #[test]

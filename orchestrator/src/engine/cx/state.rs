@@ -1,7 +1,7 @@
 //! The state behind [`Cx`](super::Cx): commands, what they wait for, and what was decided since the last event.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::task::Waker;
@@ -62,7 +62,7 @@ pub(crate) struct State {
     pub now_ms: i64,
     pub random_state: u64,
     pub next_command: u64,
-    pub occurrences: HashMap<Cow<'static, str>, u32>,
+    pub occurrences: BTreeMap<Cow<'static, str>, u32>,
     /// Decisions since the last event, in order.
     pub decisions: Vec<Body>,
     /// Steps and timers.
@@ -71,7 +71,7 @@ pub(crate) struct State {
     pub waiters: BTreeMap<u64, Waker>,
     pub next_waiter: u64,
     /// Calls on record without an outcome.
-    pub calls: BTreeMap<u64, Call>,
+    pub calls: BTreeMap<u64, Box<Call>>,
     /// Those of them that were decided since the last event.
     pub launches: Vec<u64>,
     pub signals: BTreeMap<String, Inbox>,

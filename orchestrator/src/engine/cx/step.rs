@@ -106,7 +106,7 @@ pub(crate) fn launch(
         progress: None,
         token: tokio_util::sync::CancellationToken::new(),
     };
-    state.calls.insert(command, call);
+    state.calls.insert(command, Box::new(call));
     state.launches.push(command);
 }
 

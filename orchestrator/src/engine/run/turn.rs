@@ -1,7 +1,6 @@
 //! From one turn of a run to the next.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use prost::Message;
@@ -43,9 +42,9 @@ impl Run {
         random[..8].copy_from_slice(&state.random().to_le_bytes());
         random[8..].copy_from_slice(&state.random().to_le_bytes()[..2]);
         let run_id = RunId(uuid::Builder::from_unix_timestamp_millis(ms, &random).into_uuid());
-        let counts: BTreeMap<&Cow<'static, str>, &u32> = state.occurrences.iter().collect();
-        let occurrences = counts
-            .into_iter()
+        let occurrences = state
+            .occurrences
+            .iter()
             .map(|(name, count)| Occurrence { name: name.to_string(), count: *count })
             .collect();
         let mut known: Vec<(&u64, &String)> =

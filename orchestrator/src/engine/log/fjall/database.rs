@@ -38,7 +38,9 @@ const LOG_CACHE_BYTES: u64 = 8 * 1024 * 1024;
 const TABLES_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// Threads per database that write memtables out and compact.
 const WORKER_THREADS: usize = 2;
-/// How much of a keyspace is gathered in memory before it is written out: of those that take whole slots and histories …
+/// How much of a keyspace is gathered in memory before it is written out: of the log, most of which is trimmed before …
+const LOG_MEMTABLE_BYTES: u64 = 64 * 1024 * 1024;
+/// … of those that take whole histories …
 const LARGE_MEMTABLE_BYTES: u64 = 32 * 1024 * 1024;
 /// … and of the indexes.
 const SMALL_MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
@@ -90,7 +92,7 @@ impl LogDatabase {
         let database =
             open_database(&store.join(LOG_FOLDER), LOG_CACHE_BYTES, CompressionType::None)?;
         Ok(Self {
-            slots: keyspace(&database, "slots", LARGE_MEMTABLE_BYTES)?,
+            slots: keyspace(&database, "slots", LOG_MEMTABLE_BYTES)?,
             trimmed: keyspace(&database, "trimmed", SMALL_MEMTABLE_BYTES)?,
             database,
         })
