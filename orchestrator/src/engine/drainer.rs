@@ -119,7 +119,8 @@ async fn wait_until_due(core: &Arc<Core>) -> bool {
             Some(at_ms) => {
                 let delay_ms = core.options.drain_delay.as_millis() as i64;
                 let left_ms = at_ms.saturating_add(delay_ms) - core.now_ms();
-                if left_ms <= 0 {
+                // A slot from the future was written before the clock was set back.
+                if left_ms <= 0 || left_ms > delay_ms {
                     return true;
                 }
                 tokio::select! {

@@ -27,7 +27,12 @@ use super::step::{Heartbeat, Policy, StepContext, StepError, StepErrorKind};
 /// Begins a call. Its first attempt is polled here and now: work that is done at once costs no task of its own. What is not
 /// goes on in one, with its time limits.
 pub(crate) fn launch(core: &Arc<Core>, cell: &Arc<RunCell>, call: Call, traceparent: Arc<str>) {
-    let drive = Drive::new(core.clone(), cell.clone(), call, traceparent);
+    let mut drive = Drive::new(core.clone(), cell.clone(), call, traceparent);
+    if drive.is_overdue() {
+        // Whether an attempt was made before the node went down is unknown; none is made any more.
+        drive.attempt = drive.call.failed_attempts.max(1);
+        return drive.spawn(Err(StepError::overdue()));
+    }
     let mut work = drive.attempt();
     // Nobody is to be woken: the task polls what it begins with.
     match Pin::new(&mut work).poll(&mut Context::from_waker(Waker::noop())) {
@@ -64,6 +69,11 @@ impl Drive {
         let beat = Arc::new(Heartbeat::new(core.seams.clock.clone(), call.progress.clone()));
         let attempt = call.failed_attempts + 1;
         Drive { core, cell, call, traceparent, policy, attempt, give_up_at_ms, beat }
+    }
+
+    /// Whether the time of the step is over before an attempt begins: the node was down, or its clock has jumped.
+    fn is_overdue(&self) -> bool {
+        self.call.kind == CallKind::Step && self.core.now_ms() >= self.give_up_at_ms
     }
 
     /// One attempt, without its limits.
@@ -176,6 +186,9 @@ async fn silence(
     let mut recorded_ms = core.now_ms();
     loop {
         let now_ms = core.now_ms();
+        // The clock may have been set back: silence is counted from now then.
+        beat.not_after(now_ms);
+        recorded_ms = recorded_ms.min(now_ms);
         let left_ms = beat.at_ms().saturating_add(in_ms(limit)).saturating_sub(now_ms);
         if left_ms <= 0 {
             return limit;

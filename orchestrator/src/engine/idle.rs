@@ -49,7 +49,11 @@ impl Idle {
         let until_ms = now_ms.saturating_sub(idle_after.as_millis() as i64);
         let mut queue = self.queue.lock();
         let over = queue.len().saturating_sub(max_idle);
-        let due = queue.iter().take_while(|(_, since_ms)| *since_ms <= until_ms).count().max(over);
+        let due = queue
+            .iter()
+            .take_while(|(_, since_ms)| *since_ms <= until_ms || *since_ms > now_ms)
+            .count()
+            .max(over);
         queue.drain(..due).map(|(cell, _)| cell).collect()
     }
 }
@@ -65,7 +69,9 @@ pub(crate) async fn evict_all(core: Arc<Core>) {
                 () = core.idle.wake.notified() => continue,
             }
         };
-        let pause_ms = u64::try_from(next_ms.saturating_sub(core.now_ms())).unwrap_or(0);
+        // Who came in the future did so before the clock was set back.
+        let pause_ms = next_ms.saturating_sub(core.now_ms());
+        let pause_ms = pause_ms.clamp(0, idle_after.as_millis() as i64).unsigned_abs();
         tokio::select! {
             biased;
             () = core.stop.cancelled() => return,

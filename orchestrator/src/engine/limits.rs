@@ -118,6 +118,8 @@ pub const TIMER_HORIZON_MS: i64 = 60_000;
 pub const TIMER_SCAN_EVERY_MS: i64 = 15_000;
 /// The same, at most: so long may a scan sleep where no timer is due.
 pub const TIMER_SCAN_AT_LATEST_MS: i64 = 3_600_000;
+/// How often it is looked whether the clock has jumped ahead while all timers were far away, in milliseconds.
+pub const CLOCK_CHECK_EVERY_MS: i64 = 600_000;
 /// Timers in memory; those beyond wait for a later scan.
 pub const MAX_TIMERS_IN_MEMORY: usize = 1_000_000;
 /// Timers that are fired side by side: overdue ones are paced by it.

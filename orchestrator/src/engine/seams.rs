@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods)] // the one place that reaches for what is ambient
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -77,19 +78,27 @@ impl Clock for SystemClock {
 pub struct TokioClock {
     start_ms: i64,
     started: tokio::time::Instant,
+    /// By how much it was set, in milliseconds.
+    jumped_ms: AtomicI64,
 }
 
 impl TokioClock {
     /// A clock that shows `start_ms` now.
     pub fn starting_at(start_ms: i64) -> TokioClock {
-        TokioClock { start_ms, started: tokio::time::Instant::now() }
+        TokioClock { start_ms, started: tokio::time::Instant::now(), jumped_ms: AtomicI64::new(0) }
+    }
+
+    /// Sets the clock ahead, or back, by so many milliseconds. Who waits does not notice.
+    pub fn jump_ms(&self, by_ms: i64) {
+        self.jumped_ms.fetch_add(by_ms, Ordering::Relaxed);
     }
 }
 
 impl Clock for TokioClock {
     fn now_ms(&self) -> i64 {
         let passed = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
-        self.start_ms.saturating_add(passed)
+        let jumped_ms = self.jumped_ms.load(Ordering::Relaxed);
+        self.start_ms.saturating_add(passed).saturating_add(jumped_ms)
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {

@@ -17,8 +17,8 @@ use super::error::Error;
 use super::event::{Body, TimerFired};
 use super::ids::RunId;
 use super::limits::{
-    MAX_PAGE_ROWS, MAX_TIMERS_IN_MEMORY, TIMER_FIRE_CONCURRENCY, TIMER_HORIZON_MS,
-    TIMER_SCAN_AT_LATEST_MS, TIMER_SCAN_EVERY_MS,
+    CLOCK_CHECK_EVERY_MS, MAX_PAGE_ROWS, MAX_TIMERS_IN_MEMORY, TIMER_FIRE_CONCURRENCY,
+    TIMER_HORIZON_MS, TIMER_SCAN_AT_LATEST_MS, TIMER_SCAN_EVERY_MS,
 };
 
 /// A timer by its time.
@@ -105,7 +105,10 @@ pub(crate) async fn fire_all(core: Arc<Core>) {
             return;
         }
         let now_ms = core.now_ms();
-        if scanned_ms.is_none_or(|scanned_ms| now_ms >= core.timers.next_scan_ms(scanned_ms)) {
+        // A clock that was set back makes all that was planned void.
+        let is_due =
+            |scanned_ms| now_ms < scanned_ms || now_ms >= core.timers.next_scan_ms(scanned_ms);
+        if scanned_ms.is_none_or(is_due) {
             if let Err(error) = scan(&core, now_ms).await {
                 core.timers.scan_soon();
                 tracing::warn!(%error, "timers could not be scanned; they are again, later");
@@ -124,7 +127,9 @@ pub(crate) async fn fire_all(core: Arc<Core>) {
             continue;
         }
         let next_ms = core.timers.first_ms().unwrap_or(i64::MAX).min(next_scan_ms);
-        let pause_ms = u64::try_from(next_ms.saturating_sub(core.now_ms())).unwrap_or(0);
+        // A clock that jumps ahead is noticed within this time.
+        let pause_ms = next_ms.saturating_sub(core.now_ms()).clamp(0, CLOCK_CHECK_EVERY_MS);
+        let pause_ms = pause_ms.unsigned_abs();
         tokio::select! {
             biased;
             () = core.seams.clock.sleep(Duration::from_millis(pause_ms)) => {}

@@ -122,3 +122,13 @@ async fn a_code_that_the_policy_calls_hopeless_is_not_tried_again() {
     assert_eq!(failure.code, "BAD_ITEM");
     assert!(!world.outline("c").await.iter().any(|line| line.starts_with("attempt")));
 }
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_noticed_in_time_although_the_clock_was_set_back() {
+    let world = world(&Crunch { silent_at: Some(3), ..step() }).await;
+    world.pass(Duration::from_millis(4_500)).await;
+    world.clock.jump_ms(-5 * 3_600_000);
+    world.pass(Duration::from_secs(30)).await;
+    assert!(world.outline("c").await.contains(&"attempt 1 crunch".into()));
+    assert_eq!(world.end("c").await.state, RunState::Completed);
+}

@@ -2,10 +2,12 @@
 
 mod architecture;
 mod attributes;
+mod bad_input;
 pub mod bank;
 mod chaos;
 mod children;
 mod children_crash;
+mod clock;
 mod crash;
 mod embedded;
 mod errors;

@@ -58,6 +58,11 @@ impl StepError {
         StepError::retryable(STEP_TIMED_OUT, message)
     }
 
+    /// Whether anything was done is unknown: an attempt may have been under way when the node went down.
+    pub(crate) fn overdue() -> StepError {
+        StepError::permanent(STEP_TIMED_OUT, "its time was over before another attempt could begin")
+    }
+
     pub(crate) fn silent(limit: Duration) -> StepError {
         let message = format!("the attempt gave no sign of life for {} ms", limit.as_millis());
         StepError::retryable(HEARTBEAT_MISSED, message)

@@ -49,6 +49,12 @@ impl Heartbeat {
         self.beat.lock().at_ms
     }
 
+    /// The last sign of life cannot be in the future.
+    pub fn not_after(&self, now_ms: i64) {
+        let mut beat = self.beat.lock();
+        beat.at_ms = beat.at_ms.min(now_ms);
+    }
+
     fn progress(&self) -> Option<Bytes> {
         self.beat.lock().progress.clone()
     }
