@@ -9,6 +9,7 @@ mod reset;
 mod show;
 mod start;
 mod timeline;
+mod turns;
 mod unmoved;
 mod update;
 
@@ -39,6 +40,8 @@ pub enum Command {
     Batch(batch::Batch),
     /// Shows one run: where it stands, and everything that has happened to it.
     Show(show::Show),
+    /// Lists the runs under one workflow id, newest first: turns, and earlier uses of the id.
+    Turns(turns::Turns),
     /// Shows which runs do not get on, by type and step, with the cause.
     Unmoved(unmoved::List),
     /// Has a run, open or ended, begin again from an event of its history. What is not done again is undone.
@@ -127,6 +130,7 @@ pub async fn run(config: &Config, command: Command) -> Result<()> {
         Command::Update(wanted) => update::update(&mut client, wanted).await,
         Command::Show(show) => show::print(&mut client, show).await,
         Command::Reset(reset) => reset::run(&mut client, reset).await,
+        Command::Turns(turns) => turns::print(&mut client, turns).await,
         Command::Unmoved(list) => unmoved::print(&mut client, list).await,
         Command::Query(Query { workflow_id, name }) => {
             let request = QueryWorkflowRequest { workflow_id, query: name, ..Default::default() };
@@ -186,6 +190,7 @@ async fn act(client: &mut Client, command: Command) -> Result<()> {
         | Command::Show(_)
         | Command::Start(_)
         | Command::Update(_)
+        | Command::Turns(_)
         | Command::Unmoved(_) => {}
     }
     Ok(())

@@ -21,7 +21,7 @@ async fn a_run_is_started_joined_and_asked_from_the_command_line() {
     let placed = customer.place(customer.order("tok_visa", &one(&product))).await.unwrap();
     assert_eq!(placed.placement(), Placement::Placed);
     let id = format!("order/{}", placed.order.unwrap().order_id);
-    let request = DescribeWorkflowRequest { workflow_id: id.clone() };
+    let request = DescribeWorkflowRequest { workflow_id: id.clone(), ..Default::default() };
     let run = shop.staff().workflows().describe_workflow(request).await.unwrap().into_inner();
     let input = String::from_utf8(run.workflow.unwrap().input.to_vec()).unwrap();
     let file = shop.data().join("input.json");

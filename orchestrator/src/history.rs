@@ -16,6 +16,7 @@ use souk_proto::workflow::v1::{
 
 use crate::engine::engine::HistoryEvent;
 use crate::engine::event::{Body, Event, Reset, Undo};
+use crate::engine::lineage::effect_mark;
 use crate::engine::row::{FailureRecord, RunState};
 use crate::engine::step::effect_key;
 use crate::wire;
@@ -37,6 +38,7 @@ struct Scheduled {
 #[derive(Default)]
 pub struct Walk {
     workflow_id: String,
+    effect_mark: String,
     /// Those without an outcome: a walk over a long history keeps no more than is open.
     scheduled: BTreeMap<u64, Scheduled>,
     /// Undo on record, by the command that put it there.
@@ -117,6 +119,7 @@ impl Walk {
         match body {
             Body::Started(e) => {
                 self.workflow_id.clone_from(&e.workflow_id);
+                self.effect_mark = effect_mark(e.lineage.as_ref());
                 self.input = e.input.clone();
                 for occurrence in e.carried.iter().flat_map(|carried| &carried.occurrences) {
                     self.undo_occurrences.insert(occurrence.name.clone(), occurrence.count);
@@ -354,7 +357,8 @@ impl Walk {
         let open = OpenUndo {
             step: step.unwrap_or(&undo.name).clone(),
             occurrence: *occurrence as i32,
-            effect_key: effect_key(&self.workflow_id, &undo.name, *occurrence).to_string(),
+            effect_key: effect_key(&self.workflow_id, &undo.name, *occurrence, &self.effect_mark)
+                .to_string(),
         };
         self.open_undo.insert(command, open);
     }
@@ -424,9 +428,13 @@ impl Walk {
         if let Some(scheduled) = self.scheduled.get(&command) {
             wire.name.clone_from(&scheduled.name);
             wire.occurrence = scheduled.occurrence as i32;
-            wire.effect_key =
-                effect_key(&self.workflow_id, &scheduled.name, scheduled.occurrence).to_string();
+            wire.effect_key = self.effect_key(scheduled);
         }
+    }
+
+    fn effect_key(&self, scheduled: &Scheduled) -> String {
+        let Scheduled { name, occurrence, .. } = scheduled;
+        effect_key(&self.workflow_id, name, *occurrence, &self.effect_mark).to_string()
     }
 
     /// Steps and undos without an outcome.
@@ -440,8 +448,7 @@ impl Walk {
             first_attempt_time: Some(timestamp(scheduled.scheduled_at_ms)),
             next_attempt_time: scheduled.retry_at_ms.map(timestamp),
             last_failure: scheduled.last_failure.clone(),
-            effect_key: effect_key(&self.workflow_id, &scheduled.name, scheduled.occurrence)
-                .to_string(),
+            effect_key: self.effect_key(scheduled),
         })
         .collect()
     }

@@ -4,6 +4,7 @@ mod batch;
 mod histories;
 mod list;
 mod reset;
+mod turns;
 mod unmoved;
 
 use std::time::Duration;
@@ -20,17 +21,18 @@ use souk_proto::workflow::v1::{
     CountWorkflowsRequest, CountWorkflowsResponse, DescribeWorkflowRequest,
     DescribeWorkflowResponse, ExportHistoriesRequest, ExportHistoriesResponse,
     GetWorkflowHistoryRequest, GetWorkflowHistoryResponse, ListUnmovedRequest, ListUnmovedResponse,
-    ListWorkflowsRequest, ListWorkflowsResponse, PauseWorkflowRequest, PauseWorkflowResponse,
-    QueryWorkflowRequest, QueryWorkflowResponse, ResetWorkflowRequest, ResetWorkflowResponse,
-    ResumeWorkflowRequest, ResumeWorkflowResponse, RetryStepRequest, RetryStepResponse,
-    SignalWorkflowRequest, SignalWorkflowResponse, SkipStepRequest, SkipStepResponse,
-    StartWorkflowRequest, StartWorkflowResponse, TerminateWorkflowRequest,
-    TerminateWorkflowResponse, UpdateWorkflowRequest, UpdateWorkflowResponse,
+    ListWorkflowTurnsRequest, ListWorkflowTurnsResponse, ListWorkflowsRequest,
+    ListWorkflowsResponse, PauseWorkflowRequest, PauseWorkflowResponse, QueryWorkflowRequest,
+    QueryWorkflowResponse, ResetWorkflowRequest, ResetWorkflowResponse, ResumeWorkflowRequest,
+    ResumeWorkflowResponse, RetryStepRequest, RetryStepResponse, SignalWorkflowRequest,
+    SignalWorkflowResponse, SkipStepRequest, SkipStepResponse, StartWorkflowRequest,
+    StartWorkflowResponse, TerminateWorkflowRequest, TerminateWorkflowResponse,
+    UpdateWorkflowRequest, UpdateWorkflowResponse,
 };
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status};
 
-use crate::engine::{Answer, Engine, StartRequest};
+use crate::engine::{Answer, Engine, RunRef, StartRequest};
 use crate::error::{refusal, refusal_of};
 use crate::history::{self, Walk};
 use crate::system;
@@ -63,8 +65,8 @@ impl Service {
     }
 
     /// The whole history so far.
-    async fn walk(&self, workflow_id: &str) -> Result<Walk, Status> {
-        let events = self.engine.history(workflow_id, 0, false).await.map_err(refusal)?;
+    async fn walk(&self, run: RunRef<'_>) -> Result<Walk, Status> {
+        let events = self.engine.history(run, 0, false).await.map_err(refusal)?;
         let mut events = std::pin::pin!(events);
         let mut walk = Walk::default();
         while let Some(event) = events.next().await {
@@ -82,9 +84,12 @@ impl WorkflowService for Service {
     ) -> Result<Response<StartWorkflowResponse>, Status> {
         let request = request.into_inner();
         check_not_reserved(&request)?;
+        turns::check_request_id(&request)?;
         let wait_ms = request.wait_for_answer.as_ref().map_or(0, time::duration_ms);
         let workflow_id = request.workflow_id.clone();
         let start = StartRequest {
+            id_reuse: wire::id_reuse(request.id_reuse()),
+            request_id: request.request_id.clone(),
             workflow_id: request.workflow_id,
             workflow_type: request.workflow_type,
             input: request.input,
@@ -94,7 +99,7 @@ impl WorkflowService for Service {
         let wait = Duration::from_millis(wait_ms.unsigned_abs());
         let (started, answer) =
             self.engine.start_and_wait(start, wait).await.map_err(refusal_of("input"))?;
-        let state = self.engine.describe(&workflow_id).await.map_err(refusal)?.row.state();
+        let state = turns::state(&self.engine, &workflow_id, started.run_id).await?;
         let answer = match answer {
             Answer::Answered(answer) => Some(answer),
             Answer::Closed(_) | Answer::Pending => None,
@@ -123,12 +128,13 @@ impl WorkflowService for Service {
         &self,
         request: Request<QueryWorkflowRequest>,
     ) -> Result<Response<QueryWorkflowResponse>, Status> {
-        let QueryWorkflowRequest { workflow_id, query, argument } = request.into_inner();
+        let QueryWorkflowRequest { workflow_id, query, argument, run_id } = request.into_inner();
         if !argument.is_empty() {
             let violation = FieldViolation::new("argument", "the runs' views take no argument");
             return Err(invalid_argument("INVALID_FIELDS", vec![violation]));
         }
-        let result = self.engine.query(&workflow_id, &query).await.map_err(refusal)?;
+        let run = wire::run_ref(&workflow_id, &run_id)?;
+        let result = self.engine.query(run, &query).await.map_err(refusal)?;
         Ok(Response::new(QueryWorkflowResponse { result }))
     }
 
@@ -154,9 +160,10 @@ impl WorkflowService for Service {
         &self,
         request: Request<DescribeWorkflowRequest>,
     ) -> Result<Response<DescribeWorkflowResponse>, Status> {
-        let workflow_id = request.into_inner().workflow_id;
-        let row = self.engine.describe(&workflow_id).await.map_err(refusal)?.row;
-        let walk = self.walk(&workflow_id).await?;
+        let DescribeWorkflowRequest { workflow_id, run_id } = request.into_inner();
+        let run = wire::run_ref(&workflow_id, &run_id)?;
+        let row = self.engine.describe(run).await.map_err(refusal)?.row;
+        let walk = self.walk((workflow_id.as_str(), row.id()).into()).await?;
         let workflow = Some(wire::detail(&row, &walk));
         Ok(Response::new(DescribeWorkflowResponse { workflow }))
     }
@@ -189,8 +196,10 @@ impl WorkflowService for Service {
         &self,
         request: Request<GetWorkflowHistoryRequest>,
     ) -> Result<Response<BoxStream<GetWorkflowHistoryResponse>>, Status> {
-        let GetWorkflowHistoryRequest { workflow_id, from_sequence, follow } = request.into_inner();
-        let events = self.engine.history(&workflow_id, 0, follow).await.map_err(refusal)?;
+        let GetWorkflowHistoryRequest { workflow_id, from_sequence, follow, run_id } =
+            request.into_inner();
+        let run = wire::run_ref(&workflow_id, &run_id)?;
+        let events = self.engine.history(run, 0, follow).await.map_err(refusal)?;
         Ok(Response::new(history::messages(events.boxed(), from_sequence)))
     }
 
@@ -210,6 +219,14 @@ impl WorkflowService for Service {
         Ok(Response::new(unmoved::list(&self.engine, &workflow_type).await?))
     }
 
+    async fn list_workflow_turns(
+        &self,
+        request: Request<ListWorkflowTurnsRequest>,
+    ) -> Result<Response<ListWorkflowTurnsResponse>, Status> {
+        let page = turns::page(&self.engine, &self.pages, request.into_inner()).await?;
+        Ok(Response::new(page))
+    }
+
     async fn cancel_workflow(
         &self,
         request: Request<CancelWorkflowRequest>,
@@ -227,7 +244,7 @@ impl WorkflowService for Service {
         let reason = signed(&request, &request.get_ref().reason);
         let TerminateWorkflowRequest { workflow_id, abandon_undo, .. } = request.into_inner();
         self.engine.terminate(&workflow_id, &reason, abandon_undo).await.map_err(refusal)?;
-        let abandoned = self.walk(&workflow_id).await?.open_undo();
+        let abandoned = self.walk(workflow_id.as_str().into()).await?.open_undo();
         Ok(Response::new(TerminateWorkflowResponse { abandoned }))
     }
 

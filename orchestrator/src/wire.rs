@@ -1,15 +1,19 @@
 //! Rows of runs as messages of the contract.
 
 use bytes::Bytes;
+use souk_mesh::error::{FieldViolation, invalid_argument};
 use souk_proto::time::{self, timestamp};
 use souk_proto::workflow::v1::{
     OpenChild as WireChild, ParentClosePolicy, SearchAttribute, SearchAttributeKind,
-    WorkflowDetail, WorkflowFailure, WorkflowState, WorkflowSummary,
+    WorkflowDetail, WorkflowFailure, WorkflowIdReuse, WorkflowState, WorkflowSummary,
 };
+use tonic::Status;
 
+use crate::engine::RunRef;
 use crate::engine::attribute::{Attribute, Attributes, Value};
 use crate::engine::event::{OpenChild, ParentClose};
 use crate::engine::ids::RunId;
+use crate::engine::lineage::{IdReuse, generation};
 use crate::engine::row::{RunRow, RunState};
 use crate::history::{Walk, failure};
 
@@ -28,6 +32,31 @@ pub fn state(state: RunState) -> WorkflowState {
     }
 }
 
+/// What becomes of a start under an id that has a run.
+pub fn id_reuse(wanted: WorkflowIdReuse) -> IdReuse {
+    match wanted {
+        WorkflowIdReuse::Unspecified => IdReuse::Join,
+        WorkflowIdReuse::AllowIfClosed => IdReuse::AllowIfClosed,
+        WorkflowIdReuse::AllowIfFailed => IdReuse::AllowIfFailed,
+        WorkflowIdReuse::TerminateIfOpen => IdReuse::TerminateIfOpen,
+    }
+}
+
+/// Which run is meant; the newest under the workflow id if `run_id` is empty.
+///
+/// # Errors
+/// If it is not a UUID.
+pub fn run_ref<'a>(workflow_id: &'a str, run_id: &str) -> Result<RunRef<'a>, Status> {
+    if run_id.is_empty() {
+        return Ok(workflow_id.into());
+    }
+    let run_id = run_id.parse().map_err(|_| {
+        let violation = FieldViolation::new("run_id", "it is not a UUID");
+        invalid_argument("INVALID_FIELDS", vec![violation])
+    })?;
+    Ok((workflow_id, RunId(run_id)).into())
+}
+
 /// A run in a list.
 pub fn summary(row: &RunRow) -> WorkflowSummary {
     WorkflowSummary {
@@ -39,6 +68,7 @@ pub fn summary(row: &RunRow) -> WorkflowSummary {
         update_time: Some(timestamp(row.updated_at_ms)),
         close_time: (row.closed_at_ms > 0).then(|| timestamp(row.closed_at_ms)),
         history_length: row.next_sequence as i64,
+        generation: i32::try_from(generation(row.lineage.as_ref())).unwrap_or(i32::MAX),
         failure: parked_cause(row).or_else(|| failure(row.failure.as_ref(), false)),
         attributes: row.attributes.iter().map(attribute).collect(),
     }

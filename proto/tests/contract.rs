@@ -46,7 +46,7 @@ const RPCS: [(&str, &str); 9] = [
     (
         "souk.workflow.v1.WorkflowService",
         "StartWorkflow SignalWorkflow QueryWorkflow UpdateWorkflow DescribeWorkflow ListWorkflows \
-         CountWorkflows GetWorkflowHistory CancelWorkflow TerminateWorkflow PauseWorkflow ResumeWorkflow \
+         CountWorkflows GetWorkflowHistory ListWorkflowTurns CancelWorkflow TerminateWorkflow PauseWorkflow ResumeWorkflow \
          ResetWorkflow ExportHistories ListUnmoved RetryStep SkipStep BatchOperate CreateSchedule ListSchedules PauseSchedule \
          BackfillSchedule DeleteSchedule",
     ),

@@ -162,7 +162,8 @@ pub async fn run(client: &mut Client, batch: Batch) -> Result<()> {
 async fn wait(client: &mut Client, workflow_id: &str, output: Output) -> Result<()> {
     let mut told = None;
     loop {
-        let request = DescribeWorkflowRequest { workflow_id: workflow_id.to_owned() };
+        let request =
+            DescribeWorkflowRequest { workflow_id: workflow_id.to_owned(), ..Default::default() };
         let described = client.describe_workflow(request).await?.into_inner().workflow;
         let summary = described.and_then(|run| run.summary).unwrap_or_default();
         // Asked for the state first: what it shows then is not older.

@@ -8,6 +8,8 @@ use souk_proto::workflow::v1::{
     WorkflowDetail,
 };
 
+use uuid::Uuid;
+
 use super::output::{Output, print_json};
 use super::timeline::Timeline;
 use super::{Client, attribute, moment, state_name, why};
@@ -17,6 +19,9 @@ use super::{Client, attribute, moment, state_name, why};
 pub struct Show {
     /// The workflow id, for example order/<order id>.
     workflow_id: String,
+    /// A turn or an earlier run under the id, as `souk workflow turns` lists them; else the newest.
+    #[arg(long)]
+    run_id: Option<Uuid>,
     /// Every event, instead of the timeline.
     #[arg(long)]
     events: bool,
@@ -30,7 +35,8 @@ pub struct Show {
 
 /// Prints one run.
 pub async fn print(client: &mut Client, show: Show) -> Result<()> {
-    let request = DescribeWorkflowRequest { workflow_id: show.workflow_id.clone() };
+    let run_id = show.run_id.map(|run_id| run_id.to_string()).unwrap_or_default();
+    let request = DescribeWorkflowRequest { workflow_id: show.workflow_id.clone(), run_id };
     let described = client.describe_workflow(request).await?.into_inner();
     let run = described.workflow.context("the answer is empty")?;
     match show.output {
@@ -39,6 +45,8 @@ pub async fn print(client: &mut Client, show: Show) -> Result<()> {
     }
     let request = GetWorkflowHistoryRequest {
         workflow_id: show.workflow_id,
+        // Of the run that was described, though another one may have begun meanwhile.
+        run_id: run.summary.as_ref().map(|summary| summary.run_id.clone()).unwrap_or_default(),
         from_sequence: 1,
         follow: show.follow,
     };

@@ -113,6 +113,7 @@ impl Histories {
             workflow_id: workflow_id(order_id),
             from_sequence: after_sequence.saturating_add(1),
             follow,
+            ..Default::default()
         };
         Ok(self.workflows.clone().get_workflow_history(request).await?.into_inner())
     }

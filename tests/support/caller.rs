@@ -218,7 +218,10 @@ impl Caller {
 
     /// Where an order's run stands; staff and services only.
     pub async fn run_state(&self, order_id: &str) -> WorkflowState {
-        let request = DescribeWorkflowRequest { workflow_id: format!("order/{order_id}") };
+        let request = DescribeWorkflowRequest {
+            workflow_id: format!("order/{order_id}"),
+            ..Default::default()
+        };
         let answer = self.workflows().describe_workflow(request).await.unwrap().into_inner();
         answer.workflow.unwrap().summary.unwrap().state()
     }

@@ -1,8 +1,8 @@
 //! A run's place in memory: the run itself, its events that are not in the tables yet, and what may be told of it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -13,6 +13,7 @@ use super::error::Error;
 use super::event::Event;
 use super::idle::Idle;
 use super::ids::RunId;
+use super::lineage::Lineage;
 use super::row::RunRow;
 use super::run::{Run, UpdateOutcome};
 use super::tail::Tail;
@@ -53,6 +54,10 @@ pub(crate) struct RunCell {
     pub workflow_id: Arc<str>,
     pub workflow_type: Arc<str>,
     pub fingerprint: Bytes,
+    /// Which of the runs under the workflow id it is.
+    pub lineage: Option<Arc<Lineage>>,
+    /// The run before it under the workflow id, while that is in memory: until it is in the tables, at least.
+    pub previous: Weak<RunCell>,
     pub run: Mutex<Option<Box<Run>>>,
     /// Held by whoever loads the run.
     pub load_gate: tokio::sync::Mutex<()>,
@@ -87,6 +92,8 @@ impl RunCell {
             workflow_id,
             workflow_type,
             fingerprint,
+            lineage: None,
+            previous: Weak::new(),
             run: Mutex::new(None),
             load_gate: tokio::sync::Mutex::new(()),
             tail: Mutex::new(Tail::default()),
@@ -101,6 +108,11 @@ impl RunCell {
         }
     }
 
+    /// The same, of a run that is not the first under its workflow id.
+    pub fn behind(self, lineage: Option<Arc<Lineage>>, previous: Weak<RunCell>) -> RunCell {
+        RunCell { lineage, previous, ..self }
+    }
+
     /// A cell for a run that is in the tables.
     pub fn of_row(row: &RunRow) -> RunCell {
         let cell = RunCell::new(
@@ -109,6 +121,7 @@ impl RunCell {
             row.workflow_type.as_str().into(),
             row.input_fingerprint.clone(),
         );
+        let cell = cell.behind(row.lineage.clone().map(Arc::new), Weak::new());
         *cell.tail.lock() = Tail::of_row(row.clone());
         cell.durable.store(row.next_sequence, Ordering::Release);
         cell.published.lock().answer.clone_from(&row.answer);

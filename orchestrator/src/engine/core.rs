@@ -200,6 +200,18 @@ impl Core {
         events: &[Event],
         other: Option<Box<Commit>>,
     ) {
+        let mut commit = self.prepare(cell, run, events);
+        commit.and_then = commit.and_then.or(other);
+        self.committer.push(commit);
+    }
+
+    /// New events on their way into that queue, or behind another run's.
+    pub fn prepare(
+        self: &Arc<Self>,
+        cell: &Arc<RunCell>,
+        run: &mut Run,
+        events: &[Event],
+    ) -> Commit {
         run.note_answers(events);
         let is_trouble = |event: &Event| {
             matches!(
@@ -214,10 +226,9 @@ impl Core {
         let first_sequence = run.next_sequence - events.len() as u64;
         let chunk = Chunk::encode(events);
         cell.tail.lock().push(cell.run_id, events, chunk.clone());
-        let next = run.next_turn.take().map(|turn| Box::new(self.begin_turn(cell, run, turn)));
-        let and_then = next.or(other);
+        let and_then = run.next_turn.take().map(|turn| Box::new(self.begin_turn(cell, run, turn)));
         let cell = cell.clone();
-        self.committer.push(Commit { cell, first_sequence, chunk, effects, and_then });
+        Commit { cell, first_sequence, chunk, effects, and_then }
     }
 
     /// Lets the next turn of a run begin, in the place of the one that has ended and under its lock.
@@ -230,16 +241,18 @@ impl Core {
             fingerprint: ended.fingerprint.clone(),
             traceparent: run.traceparent.to_string(),
             carried: Some(Box::new(turn.carried)),
+            lineage: ended.lineage.as_deref().cloned(),
             parent: run.parent(),
             ..Started::default()
         };
         let answer = started.carried.as_ref().and_then(|carried| carried.answer.clone());
-        let cell = Arc::new(RunCell::new(
+        let cell = RunCell::new(
             turn.run_id,
             ended.workflow_id.clone(),
             ended.workflow_type.clone(),
             ended.fingerprint.clone(),
-        ));
+        );
+        let cell = Arc::new(cell.behind(ended.lineage.clone(), Arc::downgrade(ended)));
         {
             let mut published = cell.published.lock();
             published.answer = answer;

@@ -132,7 +132,8 @@ impl Directory {
         is_it
     }
 
-    fn hold(&self, cell: &Arc<RunCell>) -> Held {
+    /// Keeps a cell in memory while it is used.
+    pub fn hold(&self, cell: &Arc<RunCell>) -> Held {
         cell.pin();
         Held::of_pinned(cell.clone(), self.idle.clone())
     }

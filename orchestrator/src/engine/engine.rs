@@ -16,7 +16,9 @@ mod message;
 mod open_runs;
 mod query;
 mod reset;
+mod reuse;
 mod start;
+mod turns;
 mod unmoved;
 mod view;
 
@@ -42,6 +44,8 @@ pub use footprint::Footprint;
 pub use open_runs::OpenRun;
 pub use reset::WasReset;
 pub use start::{StartRequest, Started};
+use turns::NextTurn;
+pub use turns::RunRef;
 pub use unmoved::Unmoved;
 pub use view::{Counted, Description, HistoryEvent, ListPage};
 
@@ -160,19 +164,21 @@ impl Engine {
     }
 
     async fn end(&self, workflow_id: &str) -> Result<Option<Outcome>, Error> {
+        let mut held = match self.core.hold(workflow_id).await {
+            Ok(held) => held,
+            Err(Error::Closed { .. }) => return Ok(Outcome::of_row(&self.row(workflow_id).await?)),
+            Err(error) => return Err(error),
+        };
         loop {
-            let held = match self.core.hold(workflow_id).await {
-                Ok(held) => held,
-                Err(Error::Closed { .. }) => {
-                    return Ok(Outcome::of_row(&self.row(workflow_id).await?));
-                }
-                Err(error) => return Err(error),
-            };
             let look = || held.published.lock().closed.clone();
             let closed = self.core.wait_for(&held.more_published, look).await?;
             if closed.state != RunState::Continued {
                 return Ok(Some(closed));
             }
+            held = match self.turn_after(&held).await? {
+                NextTurn::Open(next) => next,
+                NextTurn::Ended(row) => return Ok(Outcome::of_row(&row)),
+            };
         }
     }
 
@@ -195,11 +201,9 @@ impl Engine {
             if !matches!(&answer, Answer::Closed(end) if end.state == RunState::Continued) {
                 return Ok(answer);
             }
-            let workflow_id = held.workflow_id.clone();
-            held = match self.core.hold(&workflow_id).await {
-                Ok(held) => held,
-                Err(Error::Closed { .. }) => return Ok(answer_of(&self.row(&workflow_id).await?)),
-                Err(error) => return Err(error),
+            held = match self.turn_after(&held).await? {
+                NextTurn::Open(next) => next,
+                NextTurn::Ended(row) => return Ok(answer_of(&row)),
             };
         }
     }

@@ -47,6 +47,10 @@ pub const MAX_UNREAD_BYTES: usize = 8 * 1024 * 1024;
 pub const WARN_OBSERVATIONS: u64 = 500_000;
 /// Ids of signals that one turn of a run hands to the next, the last that came.
 pub const MAX_CARRIED_SIGNAL_IDS: usize = 1_000;
+/// Starts under one workflow id whose repetitions are recognised: the last that began a run each.
+pub const MAX_REMEMBERED_STARTS: usize = 32;
+/// Runs under one workflow id that are looked through for the end of one of them.
+pub const MAX_TURNS_WALKED: usize = 100_000;
 /// Turns of a run through which one caller is led on.
 pub const MAX_TURNS_FOLLOWED: usize = 1_000;
 /// How often a workflow is polled for one event before it counts as spinning.

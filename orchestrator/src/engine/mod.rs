@@ -11,6 +11,7 @@
 //! | `run` | one run in memory: live and in replay |
 //! | `cell`, `tail`, `directory`, `load`, `idle` | which runs are in memory, and how they come and go |
 //! | [`attribute`], [`filter`] | by what runs are found, and how |
+//! | [`lineage`] | the runs under one workflow id |
 //! | [`event`], `slot` | what is recorded, and its bytes |
 //! | `core`, `committer` | group commit: nothing leaves before it is durable |
 //! | `effects`, `call`, `drive`, `timers`, `child` | what a durable event lets out |
@@ -43,6 +44,7 @@ pub mod filter;
 mod idle;
 pub mod ids;
 pub mod limits;
+pub mod lineage;
 mod load;
 pub mod log;
 pub mod projection;
@@ -66,11 +68,12 @@ mod timers;
 pub use self::cell::Outcome;
 pub use self::core::Options;
 pub use self::cx::{ChildHandle, ChildWorkflow, Cx, Saga};
-pub use self::engine::{Answer, Engine, StartRequest, Started, WeakEngine};
+pub use self::engine::{Answer, Engine, RunRef, StartRequest, Started, WeakEngine};
 pub use self::error::Error;
 pub use self::event::ParentClose;
 pub use self::failure::Failure;
 pub use self::filter::Filter;
+pub use self::lineage::IdReuse;
 pub use self::registry::Registry;
 pub use self::resources::Resources;
 pub use self::rounds::Round;

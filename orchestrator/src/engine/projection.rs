@@ -46,6 +46,12 @@ pub fn apply(
             attributes: attributes_of(started),
             parent: started.parent.clone(),
             open_children: carried_children(started),
+            lineage: started.lineage.clone(),
+            previous_run_id: match (&started.carried, &started.lineage) {
+                (Some(carried), _) => carried.run_id.clone(),
+                (None, Some(lineage)) => lineage.previous_run_id.clone(),
+                (None, None) => Bytes::new(),
+            },
             ..RunRow::default()
         },
         (None, _) => return Err(illegal("a history begins with Started")),
@@ -155,6 +161,7 @@ fn change(row: &mut RunRow, body: &Body) {
             row.open_undo += reset.inherited.len() as u64;
             row.answer = row.answer.take().or_else(|| reset.answer.clone());
             row.reset_from = reset.run_id.clone();
+            row.previous_run_id = reset.run_id.clone();
         }
         Body::Superseded(_) => {
             row.set_state(RunState::Continued);

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::attribute::Attribute;
 use super::event::{OpenChild, Parent};
 use super::ids::{LogId, RunId, Slot};
+use super::lineage::Lineage;
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
@@ -188,12 +189,23 @@ pub struct RunRow {
     /// The command of the compensation at which the run is parked; 0 if it is not.
     #[prost(uint64, tag = "29")]
     pub parked_command: u64,
+    /// Which of the runs under the workflow id it is.
+    #[prost(message, optional, tag = "25")]
+    pub lineage: Option<Lineage>,
+    /// The run before it under the workflow id, a turn or a generation: sixteen bytes; empty if there was none.
+    #[prost(bytes = "bytes", tag = "26")]
+    pub previous_run_id: Bytes,
 }
 
 impl RunRow {
     /// The run's id.
     pub fn id(&self) -> RunId {
         RunId::from_slice(&self.run_id).unwrap_or(RunId(uuid::Uuid::nil()))
+    }
+
+    /// The run before it under the workflow id, if there was one. Retention may have deleted it.
+    pub fn previous(&self) -> Option<RunId> {
+        RunId::from_slice(&self.previous_run_id)
     }
 
     /// Undo entries that are open, and children that end with the run.

@@ -27,6 +27,7 @@ use super::event::{Body, Closed, Event, Started, Stuck, UpdateAnswered};
 use super::failure::Failure;
 use super::ids::RunId;
 use super::limits::MAX_POLLS_PER_EVENT;
+use super::lineage::effect_mark;
 use super::registry::{Compensations, Definition, Running};
 use super::row::RunState;
 pub use describe::PendingCall;
@@ -104,6 +105,7 @@ impl Run {
         let origin = RunId::from_slice(&started.origin).unwrap_or(run_id);
         let workflow_id = started.workflow_id.as_str().into();
         let mut run = Run::with_origin(run_id, origin, workflow_id, &started.traceparent);
+        run.shared.state.lock().effect_mark = effect_mark(started.lineage.as_ref());
         run.carry(started);
         run
     }

@@ -20,8 +20,8 @@ use crate::error::refusal;
 use crate::wire;
 
 /// Runs on a page when the caller names no size, and at most.
-const DEFAULT_PAGE_SIZE: u32 = 50;
-const MAX_PAGE_SIZE: u32 = 500;
+pub(super) const DEFAULT_PAGE_SIZE: u32 = 50;
+pub(super) const MAX_PAGE_SIZE: u32 = 500;
 
 /// Where a page begins.
 #[derive(Clone, Copy, Serialize, Deserialize)]

@@ -3,12 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures::StreamExt;
 use souk_orchestrator::engine::Registry;
 use souk_orchestrator::engine::error::StuckCode;
 use souk_orchestrator::engine::event::{Body, END_CHILD, Event};
 use souk_orchestrator::engine::ids::RunId;
 use souk_orchestrator::engine::recorded::{check, from_text, to_text};
 use souk_orchestrator::engine::reset::ResetRequest;
+use souk_orchestrator::engine::row::RunState;
+use souk_orchestrator::engine::{IdReuse, StartRequest};
 
 use super::bank::Behaviour;
 use super::garden::{self, Leaf, go, leaf, waiting};
@@ -97,10 +100,30 @@ async fn record(name: &str) -> (RunId, Vec<Event>) {
             world.engine.answer(name, LONG).await.unwrap();
             go(&world, "evergreen leaf").await;
         }
+        "rounds-turn" => {
+            world.start_as(name, "short_tally", &0).await.unwrap();
+            for (id, number) in [("1", "3"), ("2", "4"), ("3", "5"), ("4", "0")] {
+                world.engine.signal(name, "add", id, number.into()).await.unwrap();
+                world.pass(Duration::from_secs(1)).await;
+            }
+        }
+        "reused" => {
+            for label in ["first", "second"] {
+                let request = StartRequest::new(name, "transfer", &Transfer::default()).unwrap();
+                let id_reuse = IdReuse::AllowIfClosed;
+                let request = StartRequest { id_reuse, request_id: label.into(), ..request };
+                world.engine.start(request).await.unwrap();
+                world.end(name).await;
+            }
+        }
         other => panic!("nobody knows how to record {other}"),
     }
     world.end(name).await;
-    (world.row(name).await.id(), world.history(name).await)
+    // A turn that continued as new is what is recorded of a run that has several.
+    let turns = world.engine.turns(name, None, 100).await.unwrap();
+    let turn = turns.iter().rfind(|turn| turn.state() == RunState::Continued).unwrap_or(&turns[0]);
+    let events = world.engine.history((name, turn.id()), 0, false).await.unwrap();
+    (turn.id(), events.map(|event| event.unwrap().event).collect().await)
 }
 
 /// All workflows that have recorded histories.
@@ -108,7 +131,7 @@ fn registry() -> Registry {
     garden::add_to(shapes::registry("versions"))
 }
 
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 16] = [
     "transfer-reset",
     "transfer-completed",
     "transfer-undone",
@@ -123,6 +146,8 @@ const NAMES: [&str; 14] = [
     "child-given-up",
     "child-told",
     "child-carried",
+    "rounds-turn",
+    "reused",
 ];
 
 #[tokio::test(start_paused = true)]

@@ -23,6 +23,7 @@ mod queries;
 mod replay;
 mod reset;
 mod retention;
+mod reuse;
 mod rounds;
 mod saga;
 mod shapes;

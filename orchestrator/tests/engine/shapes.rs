@@ -212,7 +212,8 @@ pub fn registry(variant: &str) -> Registry {
         .workflow("weave", weave)
         .workflow("siblings", siblings)
         .workflow("stubborn", stubborn)
-        .rounds("tally", super::rounds::tally);
+        .rounds("tally", super::rounds::tally)
+        .rounds_in_turns_of(5, "short_tally", super::rounds::tally);
     match variant {
         "story" => registry.workflow("story", story),
         "another step" => registry.workflow("story", story_with_another_step),

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use futures::StreamExt;
 use serde::Deserialize;
 use souk_orchestrator::engine::Filter;
-use souk_orchestrator::engine::cx::Signal;
+use souk_orchestrator::engine::cx::{Signal, View};
+use souk_orchestrator::engine::event::Body;
 use souk_orchestrator::engine::log::sim::{Fault, Operation, Unsynced};
 use souk_orchestrator::engine::row::RunState;
 use souk_orchestrator::engine::{Answer, Cx, Error, Failure, Registry};
@@ -212,4 +214,68 @@ async fn a_long_loop_that_heeds_the_hint_stays_short() {
     assert_eq!(world.end("l").await.state, RunState::Completed);
     let states = states(&world).await;
     assert_eq!(states.len(), 3, "{states:?}");
+}
+
+#[derive(serde::Serialize)]
+struct Sum(u32);
+
+impl View for Sum {
+    const NAME: &'static str = "sum";
+}
+
+/// Counts, and shows what it has come to.
+async fn shown(cx: &Cx, sum: u32) -> Result<u32, Failure> {
+    cx.publish(&Sum(sum));
+    count(cx, sum).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn earlier_turns_are_found_by_their_run_ids() {
+    let registry = || registry().workflow("count", shown);
+    for on_disk in [false, true] {
+        let mut world = World::with(6, quick(), registry()).await;
+        world.start_as("c", "count", &0).await.unwrap();
+        world.start_as("other", "count", &0).await.unwrap();
+        for id in 1..=5 {
+            add(&world, id, id).await.unwrap();
+            if on_disk {
+                world.pass(Duration::from_secs(1)).await;
+            }
+        }
+        if on_disk {
+            world.restart_with(Unsynced::Lost, registry()).await;
+        }
+        while world.engine.turns("c", None, 100).await.unwrap().len() < 6 {
+            tokio::task::yield_now().await;
+        }
+        let rows = world.engine.turns("c", None, 100).await.unwrap();
+        let mut next = None;
+        for (row, sum) in rows.iter().zip([15, 10, 6, 3, 1, 0]) {
+            let run = ("c", row.id());
+            let described = world.engine.describe(run).await.unwrap();
+            assert_eq!(described.row, *row);
+            let view = world.engine.query(run, "sum").await.unwrap();
+            assert_eq!(view, sum.to_string());
+            let events = world.engine.history(run, 0, next.is_some()).await.unwrap();
+            let events: Vec<_> = events.map(|event| event.unwrap().event).collect().await;
+            assert_eq!(events.len() as u64, row.next_sequence);
+            let end = events.last().unwrap().body.clone();
+            assert_eq!(matches!(end, Some(Body::Closed(_))), next.is_some());
+            // A run of another workflow id is not to be had under this one.
+            let foreign = world.engine.describe(("other", row.id())).await;
+            assert!(matches!(foreign, Err(Error::NotFound(_))));
+            next = Some(row.id());
+        }
+        // In pages, the same.
+        let mut paged = world.engine.turns("c", None, 2).await.unwrap();
+        while let Some(last) = paged.last()
+            && let more = world.engine.turns("c", Some(last.id()), 2).await.unwrap()
+            && !more.is_empty()
+        {
+            paged.extend(more);
+        }
+        assert_eq!(paged, rows);
+        let unknown = world.engine.turns("nobody", None, 2).await;
+        assert!(matches!(unknown, Err(Error::NotFound(_))));
+    }
 }

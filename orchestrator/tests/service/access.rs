@@ -33,7 +33,7 @@ async fn customers_neither_see_nor_touch_runs_not_even_their_own() {
 
     let start = start_of(&order, 0);
     is_refused(workflows.start_workflow(by(&world, me, start)).await.unwrap_err(), denied, reason);
-    let look = DescribeWorkflowRequest { workflow_id: id() };
+    let look = DescribeWorkflowRequest { workflow_id: id(), ..Default::default() };
     is_refused(
         workflows.describe_workflow(by(&world, me, look)).await.unwrap_err(),
         denied,
@@ -115,7 +115,7 @@ async fn staff_pause_and_resume_a_run_and_ask_for_views() {
     let mut workflows = world.workflows();
     let pause = PauseWorkflowRequest { workflow_id: id(), ..PauseWorkflowRequest::default() };
     workflows.pause_workflow(world.staff(pause)).await.unwrap();
-    let look = || world.staff(DescribeWorkflowRequest { workflow_id: id() });
+    let look = || world.staff(DescribeWorkflowRequest { workflow_id: id(), ..Default::default() });
     let state = |described: tonic::Response<DescribeWorkflowResponse>| {
         described.into_inner().workflow.unwrap().summary.unwrap().state()
     };

@@ -18,7 +18,7 @@ fn attribute(name: &str, kind: SearchAttributeKind) -> SearchAttribute {
 }
 
 async fn summary(world: &World) -> WorkflowSummary {
-    let request = DescribeWorkflowRequest { workflow_id: id() };
+    let request = DescribeWorkflowRequest { workflow_id: id(), ..Default::default() };
     let described = world.workflows().describe_workflow(world.staff(request)).await.unwrap();
     described.into_inner().workflow.unwrap().summary.unwrap()
 }

@@ -74,6 +74,7 @@ impl Node {
             workflow_id: workflow_id(&order_id.to_string()),
             from_sequence: 0,
             follow: true,
+            ..Default::default()
         };
         let reading = async {
             let opened = workflows.get_workflow_history(request).await;

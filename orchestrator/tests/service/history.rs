@@ -13,7 +13,12 @@ async fn history(
     from_sequence: i64,
     follow: bool,
 ) -> Streaming<GetWorkflowHistoryResponse> {
-    let request = GetWorkflowHistoryRequest { workflow_id: id(), from_sequence, follow };
+    let request = GetWorkflowHistoryRequest {
+        workflow_id: id(),
+        from_sequence,
+        follow,
+        ..Default::default()
+    };
     let opened = world.workflows().get_workflow_history(world.staff(request)).await;
     opened.unwrap().into_inner()
 }

@@ -10,8 +10,9 @@ use souk_orchestrator::workflows::place_order::{PlaceOrder, TYPE, workflow_id};
 use souk_proto::time::duration;
 use souk_proto::workflow::v1::workflow_service_client::WorkflowServiceClient;
 use souk_proto::workflow::v1::{
-    CancelWorkflowRequest, DescribeWorkflowRequest, SignalWorkflowRequest, StartWorkflowRequest,
-    StartWorkflowResponse, UpdateWorkflowRequest, WorkflowState,
+    CancelWorkflowRequest, DescribeWorkflowRequest, ListWorkflowTurnsRequest,
+    ListWorkflowTurnsResponse, SignalWorkflowRequest, StartWorkflowRequest, StartWorkflowResponse,
+    UpdateWorkflowRequest, WorkflowIdReuse, WorkflowState,
 };
 use tonic::{Code, Status};
 use uuid::Uuid;
@@ -117,7 +118,7 @@ async fn bad_starts_name_the_field_and_leave_nothing() {
         assert_eq!(refused.code(), Code::InvalidArgument, "{field}");
         assert_eq!(violations_of(&refused)[0].field, field);
     }
-    let request = DescribeWorkflowRequest { workflow_id: id() };
+    let request = DescribeWorkflowRequest { workflow_id: id(), ..Default::default() };
     let unknown = world.workflows().describe_workflow(world.staff(request)).await.unwrap_err();
     assert_eq!(reason_of(&unknown).as_deref(), Some("WORKFLOW_NOT_FOUND"));
 }
@@ -225,4 +226,61 @@ async fn an_update_that_the_run_does_not_take_is_refused() {
     let refused = world.workflows().update_workflow(world.staff(request)).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert_eq!(reason_of(&refused).as_deref(), Some("UPDATE_NOT_ACCEPTED"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workflow_id_that_is_used_again_shows_all_its_runs() {
+    let world = World::new(1).await;
+    let order = order("tok_visa");
+    world.shop.record_order(order.order_id);
+    world.shop.faults.always("HoldStock", Fault::Hang);
+    let begin = |request_id: u128, id_reuse: WorkflowIdReuse| StartWorkflowRequest {
+        request_id: Uuid::from_u128(request_id).to_string(),
+        id_reuse: id_reuse.into(),
+        ..start_of(&order, 0)
+    };
+    let first = start(&world, begin(1, WorkflowIdReuse::AllowIfClosed)).await.unwrap();
+    // It owes the undo of what the shop did before the start.
+    let refused = start(&world, begin(2, WorkflowIdReuse::TerminateIfOpen)).await.unwrap_err();
+    assert_eq!(reason_of(&refused).as_deref(), Some("UNDO_OPEN"));
+    let joined = start(&world, begin(2, WorkflowIdReuse::AllowIfClosed)).await.unwrap();
+    assert!(joined.already_started && joined.run_id == first.run_id);
+    let cancel = CancelWorkflowRequest {
+        workflow_id: id(),
+        reason: "again".into(),
+        ..CancelWorkflowRequest::default()
+    };
+    world.workflows().cancel_workflow(world.staff(cancel)).await.unwrap();
+    world.end().await;
+    world.shop.faults.calm();
+    let second = start(&world, begin(2, WorkflowIdReuse::AllowIfFailed)).await.unwrap();
+    assert!(!second.already_started && second.run_id != first.run_id);
+    let again = start(&world, begin(1, WorkflowIdReuse::AllowIfFailed)).await.unwrap();
+    assert_eq!((again.run_id.as_str(), again.state()), (&*first.run_id, WorkflowState::Cancelled));
+    let request =
+        |page_token| ListWorkflowTurnsRequest { workflow_id: id(), page_size: 1, page_token };
+    let list = async |page_token| {
+        let page = world.workflows().list_workflow_turns(world.staff(request(page_token))).await;
+        page.unwrap().into_inner()
+    };
+    let newest = list(String::new()).await;
+    let oldest = list(newest.next_page_token.clone()).await;
+    assert_eq!(oldest.next_page_token, "");
+    let told =
+        |page: &ListWorkflowTurnsResponse| (page.turns[0].run_id.clone(), page.turns[0].generation);
+    assert_eq!((told(&newest), told(&oldest)), ((second.run_id, 2), (first.run_id.clone(), 1)));
+    let describe = async |run_id: &str| {
+        let request = DescribeWorkflowRequest { workflow_id: id(), run_id: run_id.into() };
+        world.workflows().describe_workflow(world.staff(request)).await
+    };
+    let described = describe(&first.run_id).await.unwrap().into_inner().workflow.unwrap();
+    assert_eq!(described.summary.unwrap().state(), WorkflowState::Cancelled);
+    let unknown = describe(&Uuid::from_u128(9).to_string()).await.unwrap_err();
+    assert_eq!(unknown.code(), Code::NotFound);
+    let nameless = StartWorkflowRequest {
+        request_id: String::new(),
+        ..begin(3, WorkflowIdReuse::AllowIfClosed)
+    };
+    let refused = start(&world, nameless).await.unwrap_err();
+    assert_eq!(violations_of(&refused)[0].field, "request_id");
 }

@@ -222,7 +222,7 @@ async fn an_order_of_other_code_is_stuck_and_not_lost() {
     // What is told to it meanwhile is kept.
     world.signal("shipped", "s").await.unwrap();
     let mut workflows = world.workflows();
-    let request = DescribeWorkflowRequest { workflow_id: id() };
+    let request = DescribeWorkflowRequest { workflow_id: id(), ..Default::default() };
     let described = workflows.describe_workflow(world.staff(request)).await.unwrap().into_inner();
     let detail = described.workflow.unwrap();
     assert_eq!(detail.summary.unwrap().state(), WorkflowState::Parked);

@@ -25,7 +25,7 @@ async fn parked() -> World {
 }
 
 async fn describe(world: &World) -> WorkflowDetail {
-    let request = DescribeWorkflowRequest { workflow_id: id() };
+    let request = DescribeWorkflowRequest { workflow_id: id(), ..Default::default() };
     let answer = world.workflows().describe_workflow(world.staff(request)).await.unwrap();
     answer.into_inner().workflow.unwrap()
 }

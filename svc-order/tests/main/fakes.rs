@@ -254,7 +254,8 @@ impl WorkflowService for Workflows {
         &self,
         request: Request<GetWorkflowHistoryRequest>,
     ) -> Result<Response<BoxStream<GetWorkflowHistoryResponse>>, Status> {
-        let GetWorkflowHistoryRequest { workflow_id, from_sequence, follow } = request.into_inner();
+        let GetWorkflowHistoryRequest { workflow_id, from_sequence, follow, .. } =
+            request.into_inner();
         if !self.runs.borrow().contains_key(&workflow_id) {
             return Err(Status::new(Code::NotFound, "no such workflow"));
         }

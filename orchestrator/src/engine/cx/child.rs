@@ -167,7 +167,7 @@ fn own_id(state: &mut State, parent_id: &str, workflow_type: &str) -> String {
     let name = format!("child {workflow_type}");
     let occurrence = state.occurrences.entry(Cow::Owned(name)).or_insert(0);
     *occurrence += 1;
-    format!("{parent_id}/{workflow_type}/{occurrence}")
+    format!("{parent_id}/{workflow_type}/{occurrence}{}", state.effect_mark)
 }
 
 /// Reads what a child has returned; a run that cannot is stuck, and its future never resolves.

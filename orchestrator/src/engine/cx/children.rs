@@ -68,7 +68,7 @@ impl State {
                 input: EndChild::of(&child.workflow_id, &child.origin, child.policy).to_json(),
                 runner: end_runner(),
                 occurrence,
-                effect_key: effect_key(parent_id, END_CHILD, occurrence),
+                effect_key: effect_key(parent_id, END_CHILD, occurrence, &self.effect_mark),
                 undone_key: Some(child.workflow_id.clone()),
             });
         }
@@ -182,7 +182,7 @@ impl State {
         let scheduled =
             StepScheduled { command, name, occurrence, input, ..StepScheduled::default() };
         self.emit(Body::StepScheduled(scheduled));
-        let key = effect_key(parent_id, END_CHILD, occurrence);
+        let key = effect_key(parent_id, END_CHILD, occurrence, &self.effect_mark);
         launch(self, command, END_CHILD, key, None, CallKind::Step, Arc::new(end));
         command
     }

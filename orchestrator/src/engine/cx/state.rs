@@ -60,6 +60,8 @@ pub(crate) type Inbox = VecDeque<(String, Bytes)>;
 #[derive(Default)]
 pub(crate) struct State {
     pub now_ms: i64,
+    /// What the effect keys, and the ids of children, have behind the occurrence.
+    pub effect_mark: String,
     pub random_state: u64,
     pub next_command: u64,
     pub occurrences: BTreeMap<Cow<'static, str>, u32>,

@@ -50,7 +50,7 @@ impl<S: Step> StepFuture<S> {
         let occurrence = again.unwrap_or_else(|| state.take_occurrence(S::NAME));
         let inherited = again.and_then(|_| state.inheritance.take_undo(S::NAME, occurrence));
         let workflow_id = &self.cx.shared.workflow_id;
-        let key = effect_key(workflow_id, S::NAME, occurrence);
+        let key = effect_key(workflow_id, S::NAME, occurrence, &state.effect_mark);
         let undo = record_undo(&mut state, workflow_id, command, Some(&key), plan, inherited);
         state.emit(Body::StepScheduled(StepScheduled {
             command,
@@ -150,7 +150,7 @@ pub(super) fn record_undo(
                 input: input.clone(),
                 runner,
                 occurrence,
-                effect_key: effect_key(workflow_id, name, occurrence),
+                effect_key: effect_key(workflow_id, name, occurrence, &state.effect_mark),
                 undone_key: undone_key.cloned(),
             });
             let told = if state.inheritance.is_reset() { occurrence } else { 0 };

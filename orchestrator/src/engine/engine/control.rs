@@ -33,15 +33,7 @@ impl Engine {
         abandon_undo: bool,
     ) -> Result<(), Error> {
         self.control(workflow_id, |cell, run| {
-            if let Some(error) = closed_error(cell, run) {
-                return Err(error);
-            }
-            let open_undo = open_undo(cell, run)?;
-            if open_undo > 0 && !abandon_undo {
-                return Err(Error::OpenUndo { open_undo });
-            }
-            let reason = reason.to_owned();
-            Ok(Some(Body::Terminated(Terminated { reason, abandoned_undo: open_undo })))
+            Ok(Some(Body::Terminated(termination(cell, run, reason, abandon_undo)?)))
         })
         .await
     }
@@ -159,6 +151,23 @@ pub(super) fn cancellation(cell: &RunCell, run: &Run, reason: &str) -> Result<Op
     let is_moot = is_undone || run.is_cancelled();
     let request = CancelRequested { reason: reason.to_owned() };
     Ok((!is_moot).then_some(Body::CancelRequested(request)))
+}
+
+/// How a run is ended by force, if it may be.
+pub(super) fn termination(
+    cell: &RunCell,
+    run: &Run,
+    reason: &str,
+    abandon_undo: bool,
+) -> Result<Terminated, Error> {
+    if let Some(error) = closed_error(cell, run) {
+        return Err(error);
+    }
+    let open_undo = open_undo(cell, run)?;
+    if open_undo > 0 && !abandon_undo {
+        return Err(Error::OpenUndo { open_undo });
+    }
+    Ok(Terminated { reason: reason.to_owned(), abandoned_undo: open_undo })
 }
 
 /// The compensation at which the run is parked; with `at` only that one.

@@ -1,6 +1,6 @@
 //! Having a run begin again from an event of its history. The rules are those of `engine::reset`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
@@ -79,7 +79,7 @@ impl Engine {
         if !add_newest(&held, &mut history)? {
             return Ok(None);
         }
-        let mut next = make(&self.core, held.run_id, &history, request)?;
+        let mut next = make(&self.core, held.run_id, Arc::downgrade(&held), &history, request)?;
         let reason = request.reason.clone();
         let run_id = Bytes::copy_from_slice(next.cell.run_id.as_bytes());
         // Before the cell can be seen: who finds it waits for the lock, and finds the run.
@@ -115,7 +115,7 @@ impl Engine {
         let row = self.core.tables.run_by_workflow_id(workflow_id).await?;
         let Some(row) = row.filter(|row| row.state().is_closed()) else { return Ok(None) };
         let history = self.whole(None, row.id()).await?;
-        let mut next = make(&self.core, row.id(), &history, request)?;
+        let mut next = make(&self.core, row.id(), Weak::new(), &history, request)?;
         let cell = next.cell.clone();
         let place = cell.run.lock();
         match self.core.directory.insert(cell.clone(), departures) {
@@ -176,6 +176,7 @@ fn settle(next: Next, mut place: parking_lot::MutexGuard<'_, Option<Box<Run>>>) 
 fn make(
     core: &Arc<Core>,
     old: RunId,
+    previous: Weak<RunCell>,
     history: &[Event],
     request: &ResetRequest,
 ) -> Result<Next, Error> {
@@ -226,7 +227,14 @@ fn make(
             return Err(Error::stuck(misfit));
         }
     }
-    finish(run, run_id, &started, plan.kept, events, kept_events)
+    let cell = RunCell::new(
+        run_id,
+        started.workflow_id.as_str().into(),
+        started.workflow_type.as_str().into(),
+        started.fingerprint.clone(),
+    );
+    let cell = Arc::new(cell.behind(started.lineage.map(Arc::new), previous));
+    finish(run, cell, plan.kept, events, kept_events)
 }
 
 /// The run as the part that is kept leaves it, with the events of that part.
@@ -266,8 +274,7 @@ fn keep(
 
 fn finish(
     mut run: Run,
-    run_id: RunId,
-    started: &Started,
+    cell: Arc<RunCell>,
     kept: u64,
     events: Vec<Event>,
     kept_events: usize,
@@ -276,16 +283,10 @@ fn finish(
     let effects = Effects::gather(&mut run, &events[kept_events..]);
     let mut row = None;
     for event in &events[..kept_events] {
-        let applied = projection::apply(row.take(), run_id, event, event.encoded_len());
-        row = Some(applied.map_err(|illegal| damaged(run_id, &illegal.to_string()))?);
+        let applied = projection::apply(row.take(), cell.run_id, event, event.encoded_len());
+        row = Some(applied.map_err(|illegal| damaged(cell.run_id, &illegal.to_string()))?);
     }
     let timers = row.map(|row| row.open_timers).unwrap_or_default();
-    let cell = Arc::new(RunCell::new(
-        run_id,
-        started.workflow_id.as_str().into(),
-        started.workflow_type.as_str().into(),
-        started.fingerprint.clone(),
-    ));
     *cell.published.lock() =
         Published { answer: run.answer(), closed: None, updates: run.answered() };
     let timers = timers.iter().map(|timer| (timer.command, timer.fire_at_ms)).collect();

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{Stream, stream};
+use futures::stream::{self, BoxStream};
+use futures::{Stream, StreamExt};
 
-use super::Engine;
+use super::{Engine, RunRef};
 use crate::engine::cell::{Held, decode};
 use crate::engine::core::Core;
-use crate::engine::directory::Found;
 use crate::engine::drainer::unpack;
 use crate::engine::error::Error;
 use crate::engine::event::{Body, Event};
@@ -61,14 +61,15 @@ pub struct Counted {
 }
 
 impl Engine {
-    /// What is known of a run.
+    /// What is known of a run: the newest under a workflow id, or the one that has this run id.
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn describe(&self, workflow_id: &str) -> Result<Description, Error> {
-        let row = self.row(workflow_id).await?;
+    pub async fn describe(&self, run: impl Into<RunRef<'_>>) -> Result<Description, Error> {
+        let run = run.into();
+        let row = self.row_of(run).await?;
         let mut pending = Vec::new();
-        if let Found::Here(held) = self.core.directory.find(workflow_id)
+        if let Some(held) = self.find(run)
             && let Some(run) = held.run.lock().as_ref()
         {
             pending = run.pending_calls();
@@ -127,31 +128,33 @@ impl Engine {
         self.core.now_ms()
     }
 
-    /// The history of a run from event `from` on. With `follow` it goes on with every event that becomes durable, until
+    /// The history of a run, the newest under a workflow id or the one that has this run id, from event `from` on. With `follow` it goes on with every event that becomes durable, until
     /// the run has ended; a run that is followed stays in memory.
     ///
     /// # Errors
     /// [`Error::NotFound`]; in the stream, whatever keeps it from being read.
     pub async fn history(
         &self,
-        workflow_id: &str,
+        run: impl Into<RunRef<'_>>,
         from: u64,
         follow: bool,
-    ) -> Result<impl Stream<Item = Result<HistoryEvent, Error>> + Send + use<>, Error> {
-        let held = match self.core.directory.find(workflow_id) {
-            Found::Here(held) => Some(held),
-            Found::Absent(_) if !follow => None,
-            Found::Absent(_) => match self.core.hold(workflow_id).await {
+    ) -> Result<BoxStream<'static, Result<HistoryEvent, Error>>, Error> {
+        let run = run.into();
+        let held = match self.find(run) {
+            None if follow => match self.core.hold(run.workflow_id).await {
                 Ok(held) => Some(held),
                 Err(Error::Closed { .. }) => None,
                 Err(error) => return Err(error),
             },
+            held => held,
         };
+        let is_meant = |held: &Held| run.run_id.is_none_or(|run_id| run_id == held.run_id);
+        let held = held.filter(is_meant);
         let run_id = match &held {
             Some(held) => held.run_id,
-            None => self.row(workflow_id).await?.id(),
+            None => self.row_of(run).await?.id(),
         };
-        Ok(self.events(held, run_id, from, follow))
+        Ok(self.events(held, run_id, from, follow).boxed())
     }
 
     /// The events of a run: of its cell, if it is in memory, and of the tables.

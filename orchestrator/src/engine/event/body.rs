@@ -7,6 +7,7 @@ use prost::Message;
 use super::Body;
 use super::{OpenChild, Parent};
 use crate::engine::attribute::Attribute;
+use crate::engine::lineage::Lineage;
 use crate::engine::row::{FailureRecord, RunState};
 
 /// See [`Body::Started`].
@@ -30,6 +31,9 @@ pub struct Started {
     /// What the turn before has left, if there was one.
     #[prost(message, optional, boxed, tag = "6")]
     pub carried: Option<Box<Carried>>,
+    /// Which of the runs under the id it is, if the starter wanted to use the id again.
+    #[prost(message, optional, tag = "9")]
+    pub lineage: Option<Lineage>,
     /// What the starter lets the run be found by.
     #[prost(message, repeated, tag = "11")]
     pub attributes: Vec<Attribute>,

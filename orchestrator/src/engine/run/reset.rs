@@ -49,17 +49,20 @@ impl Run {
             let workflow_id = &shared.workflow_id;
             let (name, occurrence) = (runner.name(), undo.occurrence);
             let has_step = !inherited.step.is_empty();
-            state.ledger.record(Entry {
+            let entry = Entry {
                 command: inherited.command,
                 part: Part::Undo,
                 name,
                 input: undo.input,
                 runner,
                 occurrence,
-                effect_key: effect_key(workflow_id, name, occurrence),
-                undone_key: has_step
-                    .then(|| effect_key(workflow_id, &inherited.step, inherited.occurrence)),
-            });
+                effect_key: effect_key(workflow_id, name, occurrence, &state.effect_mark),
+                undone_key: has_step.then(|| {
+                    let (step, occurrence) = (&inherited.step, inherited.occurrence);
+                    effect_key(workflow_id, step, occurrence, &state.effect_mark)
+                }),
+            };
+            state.ledger.record(entry);
             state.inheritance.open(inherited, name, occurrence);
             state.next_command = state.next_command.max(inherited.command);
         }

@@ -111,8 +111,9 @@ pub fn effect_id(effect_key: &str) -> Uuid {
     Uuid::new_v5(&EFFECT_NAMESPACE, effect_key.as_bytes())
 }
 
-/// The effect key of an occurrence (from 1) of a step in a workflow.
-pub(crate) fn effect_key(workflow_id: &str, step: &str, occurrence: u32) -> Arc<str> {
+/// The effect key of an occurrence (from 1) of a step in a workflow. `mark` tells the generations under one workflow id
+/// apart.
+pub(crate) fn effect_key(workflow_id: &str, step: &str, occurrence: u32, mark: &str) -> Arc<str> {
     // Every step has one: without the detour through a formatter.
-    [workflow_id, step, &occurrence.to_string()].join("/").into()
+    [workflow_id, "/", step, "/", &occurrence.to_string(), mark].concat().into()
 }

@@ -157,7 +157,8 @@ impl Told {
                 let scheduled =
                     StepScheduled { command, name, occurrence, input, ..StepScheduled::default() };
                 state.emit(Body::StepScheduled(scheduled));
-                let key = effect_key(&shared.workflow_id, SIGNAL_CHILD, occurrence);
+                let key =
+                    effect_key(&shared.workflow_id, SIGNAL_CHILD, occurrence, &state.effect_mark);
                 let kind = CallKind::Step;
                 launch(&mut state, command, SIGNAL_CHILD, key, None, kind, Arc::new(signal));
                 command

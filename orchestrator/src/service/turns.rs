@@ -1,0 +1,58 @@
+//! `ListWorkflowTurns`: the runs under one workflow id.
+
+use souk_mesh::error::{FieldViolation, invalid_argument};
+use souk_mesh::page::{self, Tokens};
+use souk_proto::workflow::v1::{
+    ListWorkflowTurnsRequest, ListWorkflowTurnsResponse, StartWorkflowRequest, WorkflowIdReuse,
+};
+use tonic::Status;
+use uuid::Uuid;
+
+use super::list::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE};
+use crate::engine::Engine;
+use crate::engine::ids::RunId;
+use crate::engine::row::RunState;
+use crate::error::refusal;
+use crate::wire;
+
+/// A start that may use its workflow id again must be known by an id.
+pub fn check_request_id(request: &StartWorkflowRequest) -> Result<(), Status> {
+    if request.request_id.is_empty() && request.id_reuse() != WorkflowIdReuse::Unspecified {
+        let violation = FieldViolation::new("request_id", "it is needed with id_reuse");
+        return Err(invalid_argument("INVALID_FIELDS", vec![violation]));
+    }
+    Ok(())
+}
+
+/// One page, newest first.
+pub async fn page(
+    engine: &Engine,
+    pages: &Tokens,
+    request: ListWorkflowTurnsRequest,
+) -> Result<ListWorkflowTurnsResponse, Status> {
+    let ListWorkflowTurnsRequest { workflow_id, page_size, page_token } = request;
+    let size = page::size(page_size, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)? as usize;
+    let scope = format!("turns/{workflow_id}");
+    let before: Option<Uuid> = pages.decode(&page_token, &scope)?;
+    // One more than asked for tells whether there is a next page.
+    let found = engine.turns(&workflow_id, before.map(RunId), size + 1).await;
+    let mut rows = found.map_err(refusal)?;
+    let more = rows.len() > size;
+    rows.truncate(size);
+    let next_page_token = match rows.last() {
+        Some(last) if more => pages.encode(&last.id().0, &scope)?,
+        _ => String::new(),
+    };
+    let turns = rows.iter().map(wire::summary).collect();
+    Ok(ListWorkflowTurnsResponse { turns, next_page_token })
+}
+
+/// Where the run stands that a start began or joined.
+pub async fn state(engine: &Engine, workflow_id: &str, run_id: RunId) -> Result<RunState, Status> {
+    let state = engine.describe((workflow_id, run_id)).await.map_err(refusal)?.row.state();
+    if state != RunState::Continued {
+        return Ok(state);
+    }
+    // It has gone on meanwhile.
+    Ok(engine.describe(workflow_id).await.map_err(refusal)?.row.state())
+}
