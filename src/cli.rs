@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
 use crate::role::Role;
-use crate::{demo, doctor, operator, process, provider, replay, workflow};
+use crate::{demo, doctor, operator, process, provider, replay, schedule, workflow};
 
 /// A whole shop in one binary.
 #[derive(Parser)]
@@ -52,6 +52,9 @@ enum Command {
     /// Looks at runs and acts on them.
     #[command(subcommand)]
     Workflow(workflow::Command),
+    /// Has the clock start runs.
+    #[command(subcommand)]
+    Schedule(schedule::Command),
     /// Says which open runs this build would leave stuck, before it is rolled out. Changes nothing.
     Replay(replay::Replay),
     /// Says what is wrong with this machine, the configuration or a running shop.
@@ -85,6 +88,7 @@ impl Cli {
                 demo::run(&edge).await
             }
             Command::Workflow(command) => workflow::run(&config()?, command).await,
+            Command::Schedule(command) => schedule::run(&config()?, command).await,
             Command::Replay(replay) => replay::run(&config()?, replay).await,
             Command::Doctor => doctor::run(config).await,
             Command::Bench(Bench::Orders(options)) => {

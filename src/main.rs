@@ -10,6 +10,7 @@ mod process;
 mod provider;
 mod replay;
 mod role;
+mod schedule;
 mod workflow;
 
 use std::process::ExitCode;

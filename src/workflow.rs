@@ -197,7 +197,7 @@ async fn act(client: &mut Client, command: Command) -> Result<()> {
 }
 
 /// A failure in a line.
-fn why(failure: &WorkflowFailure) -> String {
+pub fn why(failure: &WorkflowFailure) -> String {
     format!("{}: {}", failure.reason, failure.message)
 }
 
@@ -215,12 +215,12 @@ fn attribute(attribute: &SearchAttribute) -> String {
 }
 
 /// A state as people write it.
-fn state_name(state: WorkflowState) -> String {
+pub fn state_name(state: WorkflowState) -> String {
     state.as_str_name().trim_start_matches("WORKFLOW_STATE_").to_lowercase()
 }
 
 /// Unix milliseconds as a time of day, in UTC.
-fn moment(unix_ms: i64) -> String {
+pub fn moment(unix_ms: i64) -> String {
     jiff::Timestamp::from_millisecond(unix_ms)
         .map_or_else(|_| unix_ms.to_string(), |at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
 }

@@ -16,5 +16,6 @@ mod process;
 mod provider_away;
 mod refusals;
 mod same_request;
+mod schedules;
 mod tools;
 mod workflow_commands;

@@ -4,6 +4,7 @@ mod batch;
 mod histories;
 mod list;
 mod reset;
+mod schedules;
 mod turns;
 mod unmoved;
 
@@ -17,17 +18,22 @@ use souk_mesh::telemetry;
 use souk_proto::time;
 use souk_proto::workflow::v1::workflow_service_server::WorkflowService;
 use souk_proto::workflow::v1::{
-    BatchOperateRequest, BatchOperateResponse, CancelWorkflowRequest, CancelWorkflowResponse,
-    CountWorkflowsRequest, CountWorkflowsResponse, DescribeWorkflowRequest,
+    BackfillScheduleRequest, BackfillScheduleResponse, BatchOperateRequest, BatchOperateResponse,
+    CancelWorkflowRequest, CancelWorkflowResponse, CountWorkflowsRequest, CountWorkflowsResponse,
+    CreateScheduleRequest, CreateScheduleResponse, DeleteScheduleRequest, DeleteScheduleResponse,
+    DescribeScheduleRequest, DescribeScheduleResponse, DescribeWorkflowRequest,
     DescribeWorkflowResponse, ExportHistoriesRequest, ExportHistoriesResponse,
-    GetWorkflowHistoryRequest, GetWorkflowHistoryResponse, ListUnmovedRequest, ListUnmovedResponse,
-    ListWorkflowTurnsRequest, ListWorkflowTurnsResponse, ListWorkflowsRequest,
-    ListWorkflowsResponse, PauseWorkflowRequest, PauseWorkflowResponse, QueryWorkflowRequest,
+    GetWorkflowHistoryRequest, GetWorkflowHistoryResponse, ListSchedulesRequest,
+    ListSchedulesResponse, ListUnmovedRequest, ListUnmovedResponse, ListWorkflowTurnsRequest,
+    ListWorkflowTurnsResponse, ListWorkflowsRequest, ListWorkflowsResponse, PauseScheduleRequest,
+    PauseScheduleResponse, PauseWorkflowRequest, PauseWorkflowResponse, QueryWorkflowRequest,
     QueryWorkflowResponse, ResetWorkflowRequest, ResetWorkflowResponse, ResumeWorkflowRequest,
     ResumeWorkflowResponse, RetryStepRequest, RetryStepResponse, SignalWorkflowRequest,
     SignalWorkflowResponse, SkipStepRequest, SkipStepResponse, StartWorkflowRequest,
     StartWorkflowResponse, TerminateWorkflowRequest, TerminateWorkflowResponse,
-    UpdateWorkflowRequest, UpdateWorkflowResponse,
+    TriggerScheduleRequest, TriggerScheduleResponse, UnpauseScheduleRequest,
+    UnpauseScheduleResponse, UpdateScheduleRequest, UpdateScheduleResponse, UpdateWorkflowRequest,
+    UpdateWorkflowResponse,
 };
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status};
@@ -294,6 +300,76 @@ impl WorkflowService for Service {
         self.check_parked_at(&workflow_id, &step).await?;
         self.engine.skip_step(&workflow_id, &reason).await.map_err(refusal)?;
         Ok(Response::new(SkipStepResponse {}))
+    }
+
+    async fn create_schedule(
+        &self,
+        request: Request<CreateScheduleRequest>,
+    ) -> Result<Response<CreateScheduleResponse>, Status> {
+        let by = Caller::of(&request).subject;
+        self.create_schedule_of(request.into_inner(), &by).await.map(Response::new)
+    }
+
+    async fn describe_schedule(
+        &self,
+        request: Request<DescribeScheduleRequest>,
+    ) -> Result<Response<DescribeScheduleResponse>, Status> {
+        self.describe_schedule_of(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_schedules(
+        &self,
+        request: Request<ListSchedulesRequest>,
+    ) -> Result<Response<ListSchedulesResponse>, Status> {
+        self.list_schedules_of(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn update_schedule(
+        &self,
+        request: Request<UpdateScheduleRequest>,
+    ) -> Result<Response<UpdateScheduleResponse>, Status> {
+        let by = Caller::of(&request).subject;
+        self.update_schedule_of(request.into_inner(), &by).await.map(Response::new)
+    }
+
+    async fn pause_schedule(
+        &self,
+        request: Request<PauseScheduleRequest>,
+    ) -> Result<Response<PauseScheduleResponse>, Status> {
+        let by = Caller::of(&request).subject;
+        self.pause_schedule_of(request.into_inner(), &by).await.map(Response::new)
+    }
+
+    async fn unpause_schedule(
+        &self,
+        request: Request<UnpauseScheduleRequest>,
+    ) -> Result<Response<UnpauseScheduleResponse>, Status> {
+        let by = Caller::of(&request).subject;
+        self.unpause_schedule_of(request.into_inner(), &by).await.map(Response::new)
+    }
+
+    async fn trigger_schedule(
+        &self,
+        request: Request<TriggerScheduleRequest>,
+    ) -> Result<Response<TriggerScheduleResponse>, Status> {
+        let by = Caller::of(&request).subject;
+        self.trigger_schedule_of(request.into_inner(), &by).await.map(Response::new)
+    }
+
+    async fn backfill_schedule(
+        &self,
+        request: Request<BackfillScheduleRequest>,
+    ) -> Result<Response<BackfillScheduleResponse>, Status> {
+        let by = Caller::of(&request).subject;
+        self.backfill_schedule_of(request.into_inner(), &by).await.map(Response::new)
+    }
+
+    async fn delete_schedule(
+        &self,
+        request: Request<DeleteScheduleRequest>,
+    ) -> Result<Response<DeleteScheduleResponse>, Status> {
+        let by = Caller::of(&request).subject;
+        self.delete_schedule_of(request.into_inner(), &by).await.map(Response::new)
     }
 }
 

@@ -46,9 +46,10 @@ const RPCS: [(&str, &str); 9] = [
     (
         "souk.workflow.v1.WorkflowService",
         "StartWorkflow SignalWorkflow QueryWorkflow UpdateWorkflow DescribeWorkflow ListWorkflows \
-         CountWorkflows GetWorkflowHistory ListWorkflowTurns CancelWorkflow TerminateWorkflow PauseWorkflow ResumeWorkflow \
-         ResetWorkflow ExportHistories ListUnmoved RetryStep SkipStep BatchOperate CreateSchedule ListSchedules PauseSchedule \
-         BackfillSchedule DeleteSchedule",
+         CountWorkflows GetWorkflowHistory ListWorkflowTurns CancelWorkflow TerminateWorkflow \
+         PauseWorkflow ResumeWorkflow ResetWorkflow ExportHistories ListUnmoved RetryStep SkipStep \
+         BatchOperate CreateSchedule DescribeSchedule ListSchedules UpdateSchedule PauseSchedule \
+         UnpauseSchedule TriggerSchedule BackfillSchedule DeleteSchedule",
     ),
     ("souk.mesh.v1.EventAdminService", "ListDeadLetters ReplayDeadLetters"),
 ];

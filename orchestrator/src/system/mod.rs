@@ -4,6 +4,7 @@
 //! each has a call of its own, which checks what it is given. Their steps reach the engine by the resource [`Runs`].
 
 pub mod batch;
+pub mod schedule;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -50,7 +51,7 @@ pub fn is_reserved(name: &str) -> bool {
 /// Adds the engine's own workflows.
 #[must_use]
 pub fn register(registry: Registry) -> Registry {
-    registry.workflow(batch::TYPE, batch::batch)
+    registry.workflow(batch::TYPE, batch::batch).workflow(schedule::TYPE, schedule::schedule)
 }
 
 /// How steps that only speak with the engine of their own node are repeated: soon, and for as long as a node may be

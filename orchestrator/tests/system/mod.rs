@@ -2,3 +2,4 @@
 
 mod batch;
 mod runs;
+mod schedules;

@@ -241,7 +241,7 @@ impl Engine {
     }
 }
 
-fn check(request: &StartRequest) -> Result<(), Error> {
+pub(super) fn check(request: &StartRequest) -> Result<(), Error> {
     check_size("the workflow id's bytes", request.workflow_id.len(), MAX_ID_BYTES)?;
     check_size("the request id's bytes", request.request_id.len(), MAX_ID_BYTES)?;
     check_payload(&request.workflow_type, &request.input)?;
