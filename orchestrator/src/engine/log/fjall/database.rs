@@ -36,8 +36,9 @@ const JOURNAL_LIMIT_BYTES: u64 = 128 * 1024 * 1024;
 const LOG_CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// … and of the tables.
 const TABLES_CACHE_BYTES: u64 = 64 * 1024 * 1024;
-/// Threads per database that write memtables out and compact.
-const WORKER_THREADS: usize = 2;
+/// Threads per database that write memtables out and compact. Not more: of several, fjall 3.1 keeps one for writing out,
+/// and that one hands compactions on in circles, at full speed, for as long as the others are busy.
+const WORKER_THREADS: usize = 1;
 /// How much of a keyspace is gathered in memory before it is written out: of the log, most of which is trimmed before …
 const LOG_MEMTABLE_BYTES: u64 = 64 * 1024 * 1024;
 /// … of those that take whole histories …
