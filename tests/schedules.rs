@@ -8,7 +8,7 @@ use crate::support::{PATIENCE, Shop, eventually};
 const ORDER: &str = r#"{"order_id":"0198c5b2-7d1e-7c3a-9a51-3f0f5f0c9d11",
     "user_id":"5b0e2f64-5b0c-4f0e-8f6f-1f3d0c9a7b21","currency":"EUR","total_minor":100,
     "lines":[{"product_id":"0b8f2f0e-63c8-4f3d-9b36-0d6a2a7e4c55","quantity":1,"unit_price_minor":100}],
-    "payment_token":"tok_visa"}"#;
+    "payment_token":"tok_visa","cart":null,"email":"mara@example.com"}"#;
 
 /// What `souk schedule …` says, or complains.
 async fn souk(shop: &Shop, arguments: &[&str]) -> Result<String, String> {
