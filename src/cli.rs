@@ -21,6 +21,7 @@ pub struct Cli {
 
 /// Where the configuration comes from. Later ones win: defaults, file, environment (SOUK_EDGE__…), flags.
 #[derive(Args)]
+#[command(next_help_heading = "Configuration")]
 struct Settings {
     /// A configuration file (TOML).
     #[arg(long, global = true, value_name = "FILE")]

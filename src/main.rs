@@ -2,6 +2,7 @@
 //! one process of a mesh; the other commands talk to a running shop, as customers or as those who run it.
 
 mod cli;
+mod complaint;
 mod config;
 mod demo;
 mod doctor;
@@ -23,6 +24,7 @@ use clap::Parser as _;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    complaint::end_quietly_when_nobody_reads();
     let command = cli::Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
     match runtime.block_on(command.run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("souk: {error:#}");
+            eprintln!("souk: {}", complaint::of(&error));
             ExitCode::FAILURE
         }
     }

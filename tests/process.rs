@@ -57,6 +57,22 @@ async fn a_key_or_value_that_is_wrong_is_named() {
     assert!(said.contains("order.answer_wait") && said.contains(&file), "{said}");
 }
 
+#[test]
+fn a_command_whose_reader_has_gone_ends_without_a_word() {
+    let folder = TempDir::new().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_souk"))
+        .args(["doctor", "--data"])
+        .arg(folder.path())
+        .stdout(writer)
+        .output()
+        .unwrap();
+    // As a shell reports SIGPIPE.
+    assert_eq!(output.status.code(), Some(141));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
 #[tokio::test]
 async fn a_folder_in_use_by_another_shop_is_named() {
     let shop = Shop::start().await;

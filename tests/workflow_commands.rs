@@ -48,6 +48,11 @@ async fn a_run_is_started_joined_and_asked_from_the_command_line() {
         (&["start", "x/1", "place_order", "@/nowhere.json"], "/nowhere.json cannot be read"),
         (&["update", &id, "no_such_update", r#"{"a":1}"#], "no_such_update"),
         (&["update", "x/1", "rename"], "x/1"),
+        (&["show", "x/1"], "NotFound (WORKFLOW_NOT_FOUND): "),
+        (
+            &["list", "--filter", "state >"],
+            "InvalidArgument (INVALID_FILTER): filter: at character",
+        ),
     ] {
         let arguments = [&["workflow"][..], arguments].concat();
         let (is_done, text) = said(&shop.souk(&arguments, ""));

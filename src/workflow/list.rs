@@ -77,6 +77,7 @@ pub async fn print(client: &mut Client, list: List) -> Result<()> {
     let filter = list.which.filter();
     let mut left = usize::from(list.limit);
     let mut page_token = String::new();
+    let mut as_of = None;
     while left > 0 {
         let request = ListWorkflowsRequest {
             page_size: left.min(PAGE) as i32,
@@ -90,11 +91,15 @@ pub async fn print(client: &mut Client, list: List) -> Result<()> {
                 Output::Json => print_json("souk.workflow.v1.WorkflowSummary", run)?,
             }
         }
+        as_of = as_of.or(page.as_of);
         left = left.saturating_sub(page.workflows.len());
         page_token = page.next_page_token;
         if page_token.is_empty() {
             break;
         }
+    }
+    if let (Output::Text, Some(as_of)) = (list.output, as_of) {
+        println!("as of {}", moment(time::unix_ms(&as_of)));
     }
     Ok(())
 }
