@@ -64,7 +64,9 @@ fn refused(error: engine::Error, payload: &'static str) -> Status {
         }
         E::NotAccepting(_) => status(Code::FailedPrecondition, "UPDATE_NOT_ACCEPTED", message),
         E::NotPublished(_) => status(Code::FailedPrecondition, "NOT_PUBLISHED", message),
-        E::CannotReset { .. } => status(Code::FailedPrecondition, "CANNOT_RESET", message),
+        E::CannotReset { .. } | E::NoResetPoint(_) => {
+            status(Code::FailedPrecondition, "CANNOT_RESET", message)
+        }
         E::OpenUndo { .. } => status(Code::FailedPrecondition, "UNDO_OPEN", message),
         E::NotParked(_) => status(Code::FailedPrecondition, "NOT_PARKED", message),
         E::Paused(_) => status(Code::FailedPrecondition, "WORKFLOW_PAUSED", message),

@@ -136,8 +136,7 @@ impl WorkflowService for Service {
     ) -> Result<Response<QueryWorkflowResponse>, Status> {
         let QueryWorkflowRequest { workflow_id, query, argument, run_id } = request.into_inner();
         if !argument.is_empty() {
-            let violation = FieldViolation::new("argument", "the runs' views take no argument");
-            return Err(invalid_argument("INVALID_FIELDS", vec![violation]));
+            return Err(wrong("argument", "the runs' views take no argument"));
         }
         let run = wire::run_ref(&workflow_id, &run_id)?;
         let result = self.engine.query(run, &query).await.map_err(refusal)?;
@@ -381,10 +380,7 @@ fn check_not_reserved(request: &StartWorkflowRequest) -> Result<(), Status> {
         if system::is_reserved(name) {
             let message =
                 format!("names that begin with {:?} are the engine's own", system::PREFIX);
-            return Err(invalid_argument(
-                "INVALID_FIELDS",
-                vec![FieldViolation::new(field, message)],
-            ));
+            return Err(wrong(field, &message));
         }
     }
     Ok(())
@@ -393,4 +389,9 @@ fn check_not_reserved(request: &StartWorkflowRequest) -> Result<(), Status> {
 /// The reason with the name of who gives it, for the record.
 fn signed<T>(request: &Request<T>, reason: &str) -> String {
     format!("{reason} (by {})", Caller::of(request).subject)
+}
+
+/// A field of a request that cannot be taken as it is.
+fn wrong(field: &str, description: &str) -> Status {
+    invalid_argument("INVALID_FIELDS", vec![FieldViolation::new(field, description)])
 }

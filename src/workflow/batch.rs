@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::list::Which;
 use super::output::{Output, print_json};
+use super::reset::Point;
 use super::{Client, state_name};
 
 /// How often a batch is asked how far it is.
@@ -35,6 +36,8 @@ enum Operation {
     Retry,
     /// Pass the parked undo over.
     Skip,
+    /// Begin again, open or ended, from where --to-last-step or --before-failure says.
+    Reset,
 }
 
 impl From<Operation> for BatchOperation {
@@ -47,6 +50,7 @@ impl From<Operation> for BatchOperation {
             Operation::Signal => BatchOperation::Signal,
             Operation::Retry => BatchOperation::RetryStep,
             Operation::Skip => BatchOperation::SkipStep,
+            Operation::Reset => BatchOperation::Reset,
         }
     }
 }
@@ -86,6 +90,9 @@ pub struct Batch {
     /// Of signal: JSON.
     #[arg(long, default_value = "")]
     payload: String,
+    /// Of reset: where.
+    #[command(flatten)]
+    to: Point,
     /// UUID of the batch: a repeat joins the one that is there.
     #[arg(long)]
     request_id: Option<Uuid>,
@@ -126,6 +133,7 @@ pub async fn run(client: &mut Client, batch: Batch) -> Result<()> {
         abandon_undo: batch.abandon_undo,
         signal: batch.signal,
         payload: batch.payload.into(),
+        reset_to: batch.to.into_message(),
     };
     let begun = client.batch_operate(request).await?.into_inner();
     if batch.dry_run {

@@ -1,10 +1,8 @@
 //! `souk workflow reset`: a run begins again from an event of its history.
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::{ArgGroup, Args};
-use souk_proto::workflow::v1::{
-    GetWorkflowHistoryRequest, HistoryEvent, HistoryEventKind as Kind, ResetWorkflowRequest,
-};
+use souk_proto::workflow::v1::{ResetPoint, ResetWorkflowRequest};
 use uuid::Uuid;
 
 use super::Client;
@@ -12,19 +10,15 @@ use super::output::{Output, print_json};
 
 /// Which run, and to where.
 #[derive(Args)]
-#[command(group = ArgGroup::new("target").required(true))]
+#[command(group = ArgGroup::new("target").required(true).args(["to", "to_last_step", "before_failure"]))]
 pub struct Reset {
     /// The workflow id.
     workflow_id: String,
     /// To the event of this number, as `workflow show --events` counts: it is taken in again, what is behind it is dropped.
-    #[arg(long, value_name = "SEQUENCE", group = "target", value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(long, value_name = "SEQUENCE", value_parser = clap::value_parser!(i64).range(1..))]
     to: Option<i64>,
-    /// To where the last step of this name was decided.
-    #[arg(long, value_name = "NAME", group = "target")]
-    to_last_step: Option<String>,
-    /// To where the step was decided that failed last.
-    #[arg(long, group = "target")]
-    before_failure: bool,
+    #[command(flatten)]
+    point: Point,
     /// Why, for the record.
     #[arg(long)]
     reason: String,
@@ -39,16 +33,33 @@ pub struct Reset {
     output: Output,
 }
 
+/// Where a reset goes back to, said by what happened there.
+#[derive(Args)]
+pub struct Point {
+    /// To where the last step of this name was decided.
+    #[arg(long, value_name = "NAME", conflicts_with = "before_failure")]
+    to_last_step: Option<String>,
+    /// To where the step was decided that failed last.
+    #[arg(long)]
+    before_failure: bool,
+}
+
+impl Point {
+    /// As the contract says it, if anything is said.
+    pub fn into_message(self) -> Option<ResetPoint> {
+        let is_said = self.before_failure || self.to_last_step.is_some();
+        let last_step = self.to_last_step.unwrap_or_default();
+        is_said.then_some(ResetPoint { last_step, before_failure: self.before_failure })
+    }
+}
+
 /// Resets a run.
 pub async fn run(client: &mut Client, reset: Reset) -> Result<()> {
-    let sequence = match reset.to {
-        Some(sequence) => sequence,
-        None => find(client, &reset).await?,
-    };
     let request = ResetWorkflowRequest {
         request_id: Uuid::new_v4().to_string(),
         workflow_id: reset.workflow_id,
-        sequence,
+        sequence: reset.to.unwrap_or(0),
+        reset_to: reset.point.into_message(),
         reason: reset.reason,
         drop_messages: reset.drop_messages,
         owed_is_done_again: reset.owed_is_done_again,
@@ -59,34 +70,4 @@ pub async fn run(client: &mut Client, reset: Reset) -> Result<()> {
         Output::Json => print_json("souk.workflow.v1.ResetWorkflowResponse", &done)?,
     }
     Ok(())
-}
-
-/// The event at which the step that is meant was decided.
-async fn find(client: &mut Client, reset: &Reset) -> Result<i64> {
-    let request = GetWorkflowHistoryRequest {
-        workflow_id: reset.workflow_id.clone(),
-        from_sequence: 1,
-        ..GetWorkflowHistoryRequest::default()
-    };
-    let mut history = client.get_workflow_history(request).await?.into_inner();
-    let mut steps = Vec::new();
-    while let Some(part) = history.message().await? {
-        let is_step =
-            |event: &HistoryEvent| matches!(event.kind(), Kind::StepScheduled | Kind::StepFailed);
-        steps.extend(part.events.into_iter().filter(is_step));
-    }
-    let effect_key = match &reset.to_last_step {
-        Some(name) => steps.iter().rfind(|step| step.name == *name),
-        None => steps.iter().rfind(|step| step.kind() == Kind::StepFailed),
-    }
-    .map(|step| step.effect_key.clone());
-    let Some(effect_key) = effect_key else {
-        match &reset.to_last_step {
-            Some(name) => bail!("the run has never done a step {name:?}"),
-            None => bail!("no step of the run has failed"),
-        }
-    };
-    let is_it =
-        |step: &&HistoryEvent| step.kind() == Kind::StepScheduled && step.effect_key == effect_key;
-    steps.iter().rfind(is_it).map(|step| step.sequence).context("the history lacks the step")
 }

@@ -78,6 +78,9 @@ pub enum Error {
         /// Why, and what can be done.
         problem: String,
     },
+    /// Nothing in the run's history is what a reset was to go back to: why.
+    #[error("the run cannot be reset: {0}")]
+    NoResetPoint(String),
     /// A bound of the engine is exceeded.
     #[error("{what}: {actual}, at most {limit}")]
     TooLarge {

@@ -23,6 +23,8 @@
 //! 6. **Children know their parent's run.** A run is reset only to where it has none that is open, and has started none since;
 //!    a run that has ended and whose parent was told so is not reset.
 
+mod point;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
@@ -31,6 +33,8 @@ use super::cx::fingerprint;
 use super::error::Error;
 use super::event::{Body, DroppedStep, Event, Inherited, Occurrence, Reset, Started, Undo};
 use super::limits::MAX_DROPPED_STEPS;
+
+pub use point::ResetPoint;
 
 /// What someone wants of a reset.
 #[derive(Clone, Debug, Default)]

@@ -1,12 +1,11 @@
 //! One operation on many runs: checked here, done by the engine's own workflow.
 
-use souk_mesh::error::{FieldViolation, invalid_argument};
 use souk_proto::workflow::v1::{
     BatchOperateRequest, BatchOperateResponse, BatchOperation, WorkflowCount,
 };
 use tonic::Status;
 
-use super::list;
+use super::{list, reset, wrong};
 use crate::engine::{Engine, Error, StartRequest};
 use crate::error::refusal;
 use crate::system::batch::{self, Batch, Operation, Which};
@@ -46,10 +45,6 @@ pub(super) async fn operate(
     Ok(BatchOperateResponse { workflow_id, ..BatchOperateResponse::default() })
 }
 
-fn wrong(field: &str, message: &str) -> Status {
-    invalid_argument("INVALID_FIELDS", vec![FieldViolation::new(field, message)])
-}
-
 fn operation(request: &BatchOperateRequest) -> Result<Operation, Status> {
     let is_signal = request.operation() == BatchOperation::Signal;
     let has_signal = !request.signal.is_empty() || !request.payload.is_empty();
@@ -58,6 +53,9 @@ fn operation(request: &BatchOperateRequest) -> Result<Operation, Status> {
     }
     if request.abandon_undo && request.operation() != BatchOperation::Terminate {
         return Err(wrong("abandon_undo", "belongs to the operation TERMINATE"));
+    }
+    if request.reset_to.is_some() && request.operation() != BatchOperation::Reset {
+        return Err(wrong("reset_to", "belongs to the operation RESET"));
     }
     Ok(match request.operation() {
         BatchOperation::Cancel => Operation::Cancel,
@@ -75,6 +73,12 @@ fn operation(request: &BatchOperateRequest) -> Result<Operation, Status> {
         }
         BatchOperation::RetryStep => Operation::RetryStep,
         BatchOperation::SkipStep => Operation::SkipStep,
+        BatchOperation::Reset => {
+            let to = request.reset_to.clone().ok_or_else(|| {
+                wrong("reset_to", "the operation RESET needs to know where to go back to")
+            })?;
+            Operation::Reset { to: reset::point(to)? }
+        }
         BatchOperation::Unspecified => return Err(wrong("operation", "is required")),
     })
 }

@@ -17,7 +17,7 @@ use souk_proto::workflow::v1::{
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use super::{Service, UPDATE_WAIT};
+use super::{Service, UPDATE_WAIT, wrong};
 use crate::engine::ids::RunId;
 use crate::engine::row::RunState;
 use crate::engine::{Error, IdReuse, StartRequest};
@@ -311,9 +311,4 @@ fn of_run(error: Error, schedule_id: &str) -> Status {
 fn not_found(schedule_id: &str) -> Status {
     let message = format!("no schedule is known under {schedule_id:?}");
     status(Code::NotFound, "SCHEDULE_NOT_FOUND", message)
-}
-
-/// A field that cannot be.
-fn wrong(field: &str, description: &str) -> Status {
-    invalid_argument("INVALID_FIELDS", vec![FieldViolation::new(field, description)])
 }

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use self::act::Act;
 use self::find::{Find, Target};
 pub use self::progress::{Note, Progress};
+use crate::engine::reset::ResetPoint;
 use crate::engine::{Cx, Failure};
 
 /// The workflow's type, and what the ids of its runs begin with.
@@ -63,6 +64,11 @@ pub enum Operation {
     RetryStep,
     /// Has the undo that parked it passed over.
     SkipStep,
+    /// Has it begin again, open or ended.
+    Reset {
+        /// From where.
+        to: ResetPoint,
+    },
 }
 
 /// Which runs are acted on. The engine's own never are.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use souk_orchestrator::engine::log::sim::{Fault, Operation, Unsynced};
 use souk_orchestrator::engine::recorded::check;
-use souk_orchestrator::engine::reset::ResetRequest;
+use souk_orchestrator::engine::reset::{ResetPoint, ResetRequest};
 use souk_orchestrator::engine::row::RunState;
 use souk_orchestrator::engine::{Answer, Cx, Error, Failure, Filter, Registry};
 
@@ -481,4 +481,26 @@ async fn what_children_and_parents_know_is_not_changed_behind_their_backs() {
     assert!(ended.to_string().contains("its parent \"p\" has been told"), "{ended}");
     let behind = world.engine.reset("p", back_to(0)).await.unwrap_err();
     assert!(behind.to_string().contains("its child"), "{behind}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_point_is_found_by_what_happened_there() {
+    let world = World::with(1, quick(), registry()).await;
+    world.bank.always("deposit", Behaviour::Permanent);
+    world.start_as("t", "plain", &order(false, false)).await.unwrap();
+    world.end("t").await;
+    let outline = world.outline("t").await;
+    let place = |line: &str| outline.iter().position(|found| found == line).unwrap() as u64;
+    let found = async |point| world.engine.reset_point("t", &point).await;
+    let withdraw = ResetPoint::LastStep("withdraw".into());
+    assert_eq!(found(withdraw).await.unwrap(), place("schedule withdraw"));
+    assert_eq!(found(ResetPoint::BeforeFailure).await.unwrap(), place("schedule deposit"));
+    let unknown = found(ResetPoint::LastStep("dance".into())).await.unwrap_err();
+    assert!(unknown.to_string().contains("never done a step \"dance\""), "{unknown}");
+
+    world.bank.calm();
+    world.start_as("u", "plain", &order(false, false)).await.unwrap();
+    world.end("u").await;
+    let fine = world.engine.reset_point("u", &ResetPoint::BeforeFailure).await.unwrap_err();
+    assert!(fine.to_string().contains("no step of it has failed"), "{fine}");
 }

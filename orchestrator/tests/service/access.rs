@@ -6,8 +6,8 @@ use souk_orchestrator::engine::row::RunState;
 use souk_proto::workflow::v1::workflow_service_client::WorkflowServiceClient;
 use souk_proto::workflow::v1::{
     DescribeWorkflowRequest, DescribeWorkflowResponse, ListWorkflowsRequest, PauseWorkflowRequest,
-    QueryWorkflowRequest, ResetWorkflowRequest, ResumeWorkflowRequest, SignalWorkflowRequest,
-    TerminateWorkflowRequest, WorkflowState,
+    QueryWorkflowRequest, ResetPoint, ResetWorkflowRequest, ResumeWorkflowRequest,
+    SignalWorkflowRequest, TerminateWorkflowRequest, WorkflowState,
 };
 use tonic::{Code, Request, Status};
 use uuid::Uuid;
@@ -91,6 +91,14 @@ async fn staff_reset_a_run_and_nothing_is_done_twice() {
     let refused = workflows.reset_workflow(customer).await.unwrap_err();
     is_refused(refused, Code::PermissionDenied, "ROLE_REQUIRED");
     let refused = workflows.reset_workflow(world.staff(to(1_000))).await.unwrap_err();
+    is_refused(refused, Code::FailedPrecondition, "CANNOT_RESET");
+    let both = ResetPoint { last_step: "ReserveStock".into(), before_failure: true };
+    let request = ResetWorkflowRequest { reset_to: Some(both), ..to(0) };
+    let refused = workflows.reset_workflow(world.staff(request)).await.unwrap_err();
+    is_refused(refused, Code::InvalidArgument, "INVALID_FIELDS");
+    let unfailed = ResetPoint { before_failure: true, ..ResetPoint::default() };
+    let request = ResetWorkflowRequest { reset_to: Some(unfailed), ..to(0) };
+    let refused = workflows.reset_workflow(world.staff(request)).await.unwrap_err();
     is_refused(refused, Code::FailedPrecondition, "CANNOT_RESET");
     let calls = world.shop.calls().len();
     let done = workflows.reset_workflow(world.staff(to(1))).await.unwrap().into_inner();

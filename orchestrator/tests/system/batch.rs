@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use souk_orchestrator::engine::log::sim::{Fault, Operation as DiskOperation, Unsynced};
+use souk_orchestrator::engine::reset::ResetPoint;
 use souk_orchestrator::engine::row::RunState;
 use souk_orchestrator::engine::{Filter, StartRequest};
 use souk_orchestrator::system::batch::{
@@ -266,6 +267,28 @@ async fn dying_at_every_append_skips_no_undo_that_nobody_has_looked_at() {
             let parked_by = world.row(id).await.parked_by.unwrap();
             assert_eq!(parked_by.step, "give_back");
         }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn dying_at_every_append_resets_each_run_once() {
+    let prepare = async |world: &World| {
+        for id in ["a", "b", "c"] {
+            world.start(id, &waiting()).await.unwrap();
+        }
+    };
+    let reset = Operation::Reset { to: ResetPoint::LastStep("withdraw".into()) };
+    let batch = of(reset, "state = running AND type = transfer");
+    through_deaths(prepare, &batch, async |world, told| {
+        assert_eq!(told.done, 3, "{told:?}");
+        for id in ["a", "b", "c"] {
+            assert_eq!(count(world, id, "reset").await, 1, "{:?}", world.outline(id).await);
+            world.signal(id, "confirm", "by hand").await.unwrap();
+            assert_eq!(world.end(id).await.state, RunState::Completed);
+        }
+        // The participant has recognised what it was asked for again.
+        assert!(world.bank.effects().values().all(|effect| effect.done <= 1));
     })
     .await;
 }

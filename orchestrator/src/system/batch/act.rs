@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Operation;
 use super::find::Target;
 use crate::engine::event::Body;
+use crate::engine::reset::ResetRequest;
 use crate::engine::row::{RunRow, RunState};
 use crate::engine::step::{Irreversible, Policy, Step, StepContext, StepError};
 use crate::engine::{Engine, Error, Filter};
@@ -92,6 +93,9 @@ impl Actor<'_> {
             return skipped("it is one of the engine's own");
         }
         if row.id().0 != target.run_id {
+            if matches!(self.operation, Operation::Reset { .. }) && self.was_reset(target).await? {
+                return Ok(Outcome::Done);
+            }
             return skipped("another run, or another turn of it, has its id now");
         }
         if row.next_sequence != target.events && self.is_done(target).await? {
@@ -118,7 +122,8 @@ impl Actor<'_> {
 
     /// Why there is nothing to do to a run that stands like this.
     fn is_moot(&self, row: &RunRow) -> Option<&'static str> {
-        if row.state().is_closed() {
+        let may_be_closed = matches!(self.operation, Operation::Reset { .. });
+        if row.state().is_closed() && !may_be_closed {
             return Some("it has ended");
         }
         if !self.filter.matches(row) {
@@ -153,7 +158,28 @@ impl Actor<'_> {
             }
             Operation::RetryStep => engine.retry_step_at(id, target.parked_command).await,
             Operation::SkipStep => engine.skip_step_at(id, target.parked_command, reason).await,
+            Operation::Reset { to } => {
+                let sequence = engine.reset_point(id, to).await?;
+                let reason = reason.clone();
+                let request = ResetRequest { sequence, reason, ..ResetRequest::default() };
+                engine.reset(id, request).await.map(drop)
+            }
         }
+    }
+
+    /// Whether the run that has the id now is there because this batch has reset the one that was found.
+    async fn was_reset(&self, target: &Target) -> Result<bool, Error> {
+        let history = self.engine.history(&target.workflow_id, 0, false).await?;
+        let mut history = std::pin::pin!(history);
+        while let Some(event) = history.next().await {
+            if let Some(Body::Reset(reset)) = event?.event.body
+                && reset.reason == self.reason
+                && *reset.run_id == *target.run_id.as_bytes()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether this batch has done it already: it is in what has happened to the run since it was found.
