@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use souk_mesh::client::Bearer;
 use souk_mesh::clock::{Clock as _, SystemClock};
@@ -51,11 +51,8 @@ pub fn print_token(config: &Config, request: TokenRequest) -> Result<()> {
 }
 
 fn token(data: &Path, role: Role, ttl: Duration) -> Result<String> {
-    let folder = data.join("keys");
-    if !folder.exists() {
-        bail!("{} has no key: has a shop run there? --data names another folder", data.display());
-    }
-    let keys = Keys::load_or_create(&folder).context("the key cannot be read")?;
+    let keys =
+        Keys::load(data).context("no key to sign with; --data names the folder of the shop")?;
     Ok(keys.signer.sign(SUBJECT, role, ttl, SystemClock.now_ms())?)
 }
 

@@ -11,10 +11,11 @@ mod verdict;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use souk_mesh::client::Bearer;
+use souk_mesh::clock::{Clock as _, SystemClock};
 use souk_mesh::identity::{Keys, Role};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
@@ -187,12 +188,7 @@ impl Shop {
 
 /// A token of staff, signed with the shop's own key.
 fn token(data: &Path) -> Result<String> {
-    let folder = data.join("keys");
-    if !folder.exists() {
-        bail!("{} has no key: --data names the folder of the shop", data.display());
-    }
-    let keys = Keys::load_or_create(&folder).context("the shop's key cannot be read")?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
-    let now_ms = i64::try_from(now.as_millis()).context("the clock is out of bounds")?;
-    Ok(keys.signer.sign(SUBJECT, Role::Staff, TOKEN_TTL, now_ms)?)
+    let keys =
+        Keys::load(data).context("no key to sign with; --data names the folder of the shop")?;
+    Ok(keys.signer.sign(SUBJECT, Role::Staff, TOKEN_TTL, SystemClock.now_ms())?)
 }

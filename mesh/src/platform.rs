@@ -22,8 +22,6 @@ use crate::telemetry::Readiness;
 const LOCK_FILE: &str = "process.lock";
 /// The folder of the event bus, which processes share.
 const BUS_FOLDER: &str = "bus";
-/// The folder of the signing key.
-const KEYS_FOLDER: &str = "keys";
 
 /// Why a process could not have its data.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +84,7 @@ impl Platform {
     /// [`Error::Folder`], [`Error::Keys`], [`Error::Bus`].
     pub fn open(data: &Path, clock: SharedClock, limits: server::Limits) -> Result<Self, Error> {
         make_folder(data)?;
-        let keys = Arc::new(Keys::load_or_create(&data.join(KEYS_FOLDER))?);
+        let keys = Arc::new(Keys::load_or_create(data)?);
         let bus_folder = data.join(BUS_FOLDER);
         make_folder(&bus_folder)?;
         let bus = Arc::new(Embedded::open(&bus_folder, Arc::clone(&clock))?);

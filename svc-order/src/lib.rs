@@ -21,6 +21,7 @@ pub mod pricing;
 pub mod progress;
 pub mod service;
 pub mod starter;
+pub mod states;
 pub mod store;
 pub mod watch;
 pub mod wire;

@@ -9,6 +9,7 @@ use souk_proto::time::{timestamp, unix_ms};
 use souk_proto::workflow::v1::{HistoryEvent, HistoryEventKind};
 
 use crate::domain::{Entry, State};
+use crate::states::States;
 use crate::wire;
 use crate::workflow::{PlaceOrderAnswer, Placement, step};
 
@@ -75,6 +76,13 @@ const UNDOS: &[UndoWording] = &[
     },
 ];
 
+/// ReturnPayment of an order that was never confirmed: nothing had been taken that could be returned.
+const RELEASE_OF_PAYMENT: UndoWording = UndoWording {
+    undo: step::RETURN_PAYMENT,
+    doing: "Releasing payment",
+    done: "Payment released",
+};
+
 /// The steps that an order's confirmation comes after.
 const BEFORE_CONFIRMED: [&str; 3] =
     [step::RESERVE_STOCK, step::CREATE_PAYMENT, step::CONFIRM_PAYMENT];
@@ -128,11 +136,11 @@ pub fn finished(state: State, now_ms: i64) -> OrderProgress {
 }
 
 /// Progress from an event of the workflow's history; `None` for what customers need not see.
-/// `state_at` tells the order's state at a time in unix milliseconds.
+/// `states` are those that the order has been in.
 #[must_use]
-pub fn of_event(event: &HistoryEvent, state_at: impl Fn(i64) -> State) -> Option<OrderProgress> {
-    let (kind, title, detail) = told(event)?;
+pub fn of_event(event: &HistoryEvent, states: &States) -> Option<OrderProgress> {
     let at_ms = event.time.as_ref().map_or(0, unix_ms);
+    let (kind, title, detail) = told(event, states.was_confirmed(at_ms))?;
     Some(OrderProgress {
         kind: kind.into(),
         time: event.time,
@@ -140,16 +148,13 @@ pub fn of_event(event: &HistoryEvent, state_at: impl Fn(i64) -> State) -> Option
         detail,
         step: event.name.clone(),
         attempt: event.attempt,
-        order_state: wire::state(state_at(at_ms)).into(),
+        order_state: wire::state(states.at(at_ms)).into(),
     })
 }
 
 /// That the order waits for the warehouse, once its last step is over, well or not.
 #[must_use]
-pub fn waiting_after(
-    event: &HistoryEvent,
-    state_at: impl Fn(i64) -> State,
-) -> Option<OrderProgress> {
+pub fn waiting_after(event: &HistoryEvent, states: &States) -> Option<OrderProgress> {
     let is_over = match event.kind() {
         HistoryEventKind::StepCompleted => true,
         // The only step whose failure does not undo the order.
@@ -157,7 +162,7 @@ pub fn waiting_after(
         _ => false,
     };
     let at_ms = event.time.as_ref().map_or(0, unix_ms);
-    let state = state_at(at_ms);
+    let state = states.at(at_ms);
     (is_over && state == State::Processing).then(|| OrderProgress {
         kind: ProgressKind::Waiting.into(),
         time: event.time,
@@ -169,9 +174,13 @@ pub fn waiting_after(
 
 type Told = (ProgressKind, String, String);
 
-fn told(event: &HistoryEvent) -> Option<Told> {
+fn told(event: &HistoryEvent, was_confirmed: bool) -> Option<Told> {
     let step = STEPS.iter().find(|wording| wording.step == event.name);
-    let undo = UNDOS.iter().find(|wording| wording.undo == event.name);
+    let undo = if event.name == step::RETURN_PAYMENT && !was_confirmed {
+        Some(&RELEASE_OF_PAYMENT)
+    } else {
+        UNDOS.iter().find(|wording| wording.undo == event.name)
+    };
     let plain = |kind, title: &str| Some((kind, title.to_owned(), String::new()));
     match HistoryEventKind::try_from(event.kind).ok()? {
         // While a challenge is open the payment is asked about again and again: told once.
@@ -237,7 +246,7 @@ mod tests {
     }
 
     fn title(kind: HistoryEventKind, name: &str, payload: &str) -> Option<String> {
-        of_event(&event(kind, name, payload), |_| State::Pending).map(|progress| progress.title)
+        of_event(&event(kind, name, payload), &States::default()).map(|progress| progress.title)
     }
 
     #[test]
@@ -245,9 +254,24 @@ mod tests {
         use HistoryEventKind::{StepCompleted, StepScheduled, UndoCompleted};
         assert_eq!(title(StepScheduled, "ReserveStock", "").unwrap(), "Holding stock");
         assert_eq!(title(StepCompleted, "CapturePayment", "{}").unwrap(), "Payment captured");
-        assert_eq!(title(UndoCompleted, "ReturnPayment", "").unwrap(), "Payment returned");
+        assert_eq!(title(UndoCompleted, "ReleaseStock", "").unwrap(), "Stock released");
         assert_eq!(title(StepCompleted, "RecordOrder", ""), None, "the timeline tells of it");
         assert_eq!(title(HistoryEventKind::TimerStarted, "poll", ""), None);
+    }
+
+    #[test]
+    fn a_payment_is_called_returned_only_when_it_may_have_been_taken() {
+        let undone = |states: &[(i64, State)]| {
+            let states = states.iter().copied().collect();
+            let event = event(HistoryEventKind::UndoCompleted, "ReturnPayment", "");
+            of_event(&event, &states).unwrap().title
+        };
+        let (pending, confirmed) = ((1, State::Pending), (3, State::Processing));
+        assert_eq!(undone(&[pending]), "Payment released");
+        assert_eq!(undone(&[pending, (4, State::Cancelled)]), "Payment released");
+        assert_eq!(undone(&[pending, confirmed]), "Payment returned");
+        assert_eq!(undone(&[pending, confirmed, (4, State::Cancelled)]), "Payment returned");
+        assert_eq!(undone(&[pending, (6, State::Processing)]), "Payment released", "not yet");
     }
 
     #[test]
@@ -280,7 +304,7 @@ mod tests {
             message: "10.0.0.7: connection refused".to_owned(),
             ..Default::default()
         });
-        let progress = of_event(&failed, |_| State::Pending).unwrap();
+        let progress = of_event(&failed, &States::default()).unwrap();
         assert_eq!(
             (progress.title.as_str(), progress.detail.as_str()),
             ("Stock could not be held", "")
@@ -300,7 +324,7 @@ mod tests {
         let told = |kind, outcome: &str, occurrence| {
             let payload = format!(r#"{{"outcome":"{outcome}"}}"#);
             let event = HistoryEvent { occurrence, ..event(kind, "ConfirmPayment", &payload) };
-            of_event(&event, |_| State::Pending).map(|progress| progress.title)
+            of_event(&event, &States::default()).map(|progress| progress.title)
         };
         use HistoryEventKind::{StepCompleted, StepScheduled};
         assert!(told(StepCompleted, "REQUIRES_ACTION", 1).is_some());
@@ -313,7 +337,7 @@ mod tests {
     fn a_challenge_is_waited_for_in_the_open() {
         let answer = r#"{"placement":"CHALLENGE","challenge_url":"http://c/1"}"#;
         let progress =
-            of_event(&event(HistoryEventKind::Answered, "", answer), |_| State::Pending).unwrap();
+            of_event(&event(HistoryEventKind::Answered, "", answer), &States::default()).unwrap();
         assert_eq!(
             (progress.kind(), progress.detail.as_str()),
             (ProgressKind::Waiting, "http://c/1")

@@ -20,9 +20,10 @@ use tonic::codegen::BoxStream;
 use tonic::{Code, Status, Streaming};
 use uuid::Uuid;
 
-use crate::domain::{Entry, State};
+use crate::domain::Entry;
 use crate::history::{Histories, is_closed};
 use crate::hub::{Hub, Watcher};
+use crate::states::States;
 use crate::store::OrderStore;
 use crate::{Config, Error, progress};
 
@@ -128,7 +129,7 @@ impl Watches {
                 order_id,
                 last_step,
                 position,
-                states: Vec::new(),
+                states: States::default(),
                 read_version: 0,
                 untold: VecDeque::new(),
                 run_closed: false,
@@ -160,8 +161,7 @@ struct Watch {
     /// After this one, it is the warehouse's turn.
     last_step: &'static str,
     position: Position,
-    /// When the order came into which state, oldest first.
-    states: Vec<(i64, State)>,
+    states: States,
     /// The last version of the order's timeline that was read, and what of it is not told yet.
     read_version: u64,
     untold: VecDeque<Entry>,
@@ -189,7 +189,7 @@ impl Watch {
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut final_since: Option<Instant> = None;
         loop {
-            if self.state().is_final() && self.untold.is_empty() {
+            if self.states.last().is_final() && self.untold.is_empty() {
                 let since = *final_since.get_or_insert_with(Instant::now);
                 if self.run_closed || since.elapsed() >= self.sources.linger {
                     return self.tell_end().await;
@@ -264,7 +264,7 @@ impl Watch {
         let (_, entries) = self.sources.store.timeline(self.order_id, self.read_version).await?;
         for entry in entries {
             self.read_version = entry.version;
-            self.states.push((entry.at_ms, entry.state));
+            self.states.push(entry.at_ms, entry.state);
             if entry.version > self.position.version {
                 self.untold.push_back(entry);
             }
@@ -277,10 +277,9 @@ impl Watch {
             return Ok(());
         }
         let only_wait = event.sequence == self.position.sequence;
-        let state_at = |at_ms| self.state_at(at_ms);
-        let step = progress::of_event(&event, state_at).filter(|_| !only_wait);
+        let step = progress::of_event(&event, &self.states).filter(|_| !only_wait);
         let is_last = event.name == self.last_step;
-        let wait = progress::waiting_after(&event, state_at).filter(|_| is_last);
+        let wait = progress::waiting_after(&event, &self.states).filter(|_| is_last);
         self.position.sequence = event.sequence;
         self.position.wait_due = wait.is_some();
         if let Some(step) = step {
@@ -301,7 +300,7 @@ impl Watch {
     async fn tell_end(&mut self) -> Result<(), Stop> {
         self.position.ended = true;
         let now_ms = self.sources.clock.now_ms();
-        self.send(progress::finished(self.state(), now_ms)).await
+        self.send(progress::finished(self.states.last(), now_ms)).await
     }
 
     /// Waits for room when the watcher is slow; ends when it has left or the process drains.
@@ -314,22 +313,13 @@ impl Watch {
         }
     }
 
-    fn state(&self) -> State {
-        self.states.last().map_or(State::Pending, |(_, state)| *state)
-    }
-
-    fn state_at(&self, at_ms: i64) -> State {
-        let earlier = self.states.iter().rev().find(|(since_ms, _)| *since_ms <= at_ms);
-        earlier.map_or(State::Pending, |(_, state)| *state)
-    }
-
     /// Follows the workflow's steps; `None` when that does not work now, and the next poll tries
     /// again. A finished order whose run is unknown has outlived its history.
     async fn follow(&mut self) -> Steps {
         match self.sources.histories.follow(self.order_id, self.position.told()).await {
             Ok(steps) => Some(steps),
             Err(status) => {
-                self.run_closed = status.code() == Code::NotFound && self.state().is_final();
+                self.run_closed = status.code() == Code::NotFound && self.states.last().is_final();
                 None
             }
         }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use souk_mesh::client::Bearer;
 use souk_proto::cart::v1::cart_service_client::CartServiceClient;
 use souk_proto::catalog::v1::catalog_service_client::CatalogServiceClient;
 use souk_proto::catalog::v1::{GetInventoryRequest, Inventory, ListProductsRequest, Product};
@@ -17,11 +18,9 @@ use souk_proto::user::v1::user_service_client::UserServiceClient;
 use souk_proto::user::v1::{PostalAddress, RegisterRequest};
 use souk_proto::workflow::v1::workflow_service_client::WorkflowServiceClient;
 use souk_proto::workflow::v1::{DescribeWorkflowRequest, WorkflowState};
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
+use tonic::Status;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
 use uuid::Uuid;
 
 /// How long a call may go unanswered: an order is answered after 2 s, however it stands.
@@ -67,27 +66,14 @@ fn connection(url: &str) -> Channel {
     Endpoint::from_shared(url.to_owned()).unwrap().timeout(ANSWER_LIMIT).connect_lazy()
 }
 
-/// Shows a token with every call, if there is one.
-#[derive(Clone)]
-pub struct Token(Option<MetadataValue<Ascii>>);
-
-impl Interceptor for Token {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(token) = &self.0 {
-            request.metadata_mut().insert("authorization", token.clone());
-        }
-        Ok(request)
-    }
-}
-
 /// A connection with a token.
-pub type Signed = InterceptedService<Channel, Token>;
+pub type Signed = InterceptedService<Channel, Bearer>;
 
 /// Somebody who calls the shop.
 #[derive(Clone)]
 pub struct Caller {
     way: Way,
-    token: Token,
+    bearer: Bearer,
     /// UUID of a customer; empty for others.
     pub user_id: String,
     /// E-mail of a customer; empty for others.
@@ -112,13 +98,18 @@ impl Caller {
 
     /// Somebody without a token.
     pub fn stranger(way: &Way) -> Self {
-        Self { way: way.clone(), token: Token(None), user_id: String::new(), email: String::new() }
+        Self {
+            way: way.clone(),
+            bearer: Bearer::none(),
+            user_id: String::new(),
+            email: String::new(),
+        }
     }
 
     /// Who has `token`.
     pub fn with_token(way: &Way, token: &str) -> Self {
-        let token = Token(Some(format!("Bearer {token}").parse().unwrap()));
-        Self { token, ..Self::stranger(way) }
+        let bearer = Bearer::new(token).unwrap();
+        Self { bearer, ..Self::stranger(way) }
     }
 
     /// The same person by another way.
@@ -128,7 +119,7 @@ impl Caller {
 
     /// A connection that shows the caller's token.
     pub fn signed(&self) -> Signed {
-        InterceptedService::new(self.way.channel(), self.token.clone())
+        InterceptedService::new(self.way.channel(), self.bearer.clone())
     }
 
     pub fn users(&self) -> UserServiceClient<Signed> {

@@ -3,9 +3,10 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use souk_bench::invariants::{Baseline, Rule, Verdict};
+use souk_mesh::clock::{Clock as _, SystemClock};
 use souk_mesh::identity::{Keys, Role};
 use tempfile::TempDir;
 
@@ -127,10 +128,8 @@ impl Shop {
 
     /// A token of the shop's own key, as `souk token` prints.
     pub fn token(&self, role: Role) -> String {
-        let keys = Keys::load_or_create(&self.data().join("keys")).unwrap();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let now_ms = i64::try_from(now.as_millis()).unwrap();
-        keys.signer.sign(STAFF, role, TOKEN_TTL, now_ms).unwrap()
+        let keys = Keys::load(&self.data()).unwrap();
+        keys.signer.sign(STAFF, role, TOKEN_TTL, SystemClock.now_ms()).unwrap()
     }
 
     /// How the shop stands before a load.

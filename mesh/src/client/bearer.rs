@@ -7,7 +7,7 @@ use tonic::{Request, Status};
 
 /// Puts `authorization: Bearer …` on every request.
 #[derive(Clone)]
-pub struct Bearer(MetadataValue<Ascii>);
+pub struct Bearer(Option<MetadataValue<Ascii>>);
 
 impl Bearer {
     /// Shows `token`.
@@ -17,13 +17,21 @@ impl Bearer {
     pub fn new(token: &str) -> Result<Self, InvalidMetadataValue> {
         let mut header: MetadataValue<Ascii> = format!("Bearer {token}").parse()?;
         header.set_sensitive(true);
-        Ok(Self(header))
+        Ok(Self(Some(header)))
+    }
+
+    /// Shows nothing: who calls is a stranger.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self(None)
     }
 }
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert("authorization", self.0.clone());
+        if let Some(header) = &self.0 {
+            request.metadata_mut().insert("authorization", header.clone());
+        }
         Ok(request)
     }
 }
@@ -39,6 +47,12 @@ mod tests {
             let request = bearer.call(Request::new(())).unwrap();
             assert_eq!(request.metadata().get("authorization").unwrap(), "Bearer abc.def");
         }
+    }
+
+    #[test]
+    fn a_stranger_shows_nothing() {
+        let request = Bearer::none().call(Request::new(())).unwrap();
+        assert!(request.metadata().is_empty());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ring::hmac;
 use ring::rand::SystemRandom;
@@ -12,6 +12,8 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use super::Error;
 use super::token::{TokenSigner, TokenVerifier};
 
+/// The folder of the key within a shop's data.
+const FOLDER: &str = "keys";
 /// The name of the key's file in its folder.
 const KEY_FILE: &str = "ed25519.pk8";
 /// Only the owner may read or write.
@@ -37,22 +39,33 @@ impl Keys {
         Self::from_pkcs8(&new_pkcs8()?)
     }
 
-    /// The key in `folder`, which is made (mode 0600, complete or not at all) if it is not there yet. Of several
-    /// processes that start at once, all get the same key.
+    /// The key of the shop whose data is in `data`, made (mode 0600, complete or not at all) if it is not there yet. Of
+    /// several processes that start at once, all get the same key.
     ///
     /// # Errors
     /// [`Error::KeyFile`], [`Error::KeyExposed`], [`Error::KeyDamaged`], [`Error::KeyRefused`].
-    pub fn load_or_create(folder: &Path) -> Result<Self, Error> {
+    pub fn load_or_create(data: &Path) -> Result<Self, Error> {
+        let folder = data.join(FOLDER);
         let path = folder.join(KEY_FILE);
         let in_file = |source| Error::KeyFile { path: path.clone(), source };
         let pkcs8 = match read_private(&path)? {
             Some(pkcs8) => pkcs8,
             None => {
-                create_private(folder, &path, &new_pkcs8()?).map_err(in_file)?;
+                create_private(&folder, &path, &new_pkcs8()?).map_err(in_file)?;
                 read_private(&path)?.ok_or_else(|| in_file(io::ErrorKind::NotFound.into()))?
             }
         };
-        Self::from_pkcs8(&pkcs8).map_err(|_| Error::KeyDamaged { path: path.clone() })
+        Self::from_file(&pkcs8, path)
+    }
+
+    /// The key of the shop that has its data in `data`: what commands beside the shop sign with.
+    ///
+    /// # Errors
+    /// [`Error::NoKey`] when no shop has run there; [`Error::KeyFile`], [`Error::KeyExposed`], [`Error::KeyDamaged`].
+    pub fn load(data: &Path) -> Result<Self, Error> {
+        let path = data.join(FOLDER).join(KEY_FILE);
+        let pkcs8 = read_private(&path)?.ok_or_else(|| Error::NoKey { data: data.to_owned() })?;
+        Self::from_file(&pkcs8, path)
     }
 
     /// A secret for one `purpose`, the same in every process that has this key, telling nothing of the key.
@@ -60,6 +73,10 @@ impl Keys {
     pub fn derive(&self, purpose: &str) -> [u8; 32] {
         let tag = hmac::sign(&self.derivation, purpose.as_bytes());
         tag.as_ref().try_into().expect("HMAC-SHA256 gives 32 bytes")
+    }
+
+    fn from_file(pkcs8: &[u8], path: PathBuf) -> Result<Self, Error> {
+        Self::from_pkcs8(pkcs8).map_err(|_| Error::KeyDamaged { path })
     }
 
     fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, Error> {
@@ -117,17 +134,28 @@ mod tests {
 
     #[test]
     fn the_key_is_made_once_and_only_its_owner_can_read_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let first = Keys::load_or_create(folder.path()).unwrap();
-        let second = Keys::load_or_create(folder.path()).unwrap();
+        let data = tempfile::tempdir().unwrap();
+        let first = Keys::load_or_create(data.path()).unwrap();
+        let second = Keys::load_or_create(data.path()).unwrap();
         let token =
             first.signer.sign("service:a", Role::Service, Duration::from_secs(60), 0).unwrap();
         assert!(second.verifier.verify(&token, 0).is_ok());
         assert_eq!(first.derive("page"), second.derive("page"));
         assert_ne!(first.derive("page"), first.derive("other"));
-        let mode = fs::metadata(folder.path().join(KEY_FILE)).unwrap().permissions().mode();
+        let folder = data.path().join(FOLDER);
+        let mode = fs::metadata(folder.join(KEY_FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "a draft was left behind");
+        assert_eq!(fs::read_dir(folder).unwrap().count(), 1, "a draft was left behind");
+    }
+
+    #[test]
+    fn commands_make_no_key_where_no_shop_has_run() {
+        let data = tempfile::tempdir().unwrap();
+        let refused = Keys::load(data.path()).err().unwrap();
+        assert!(matches!(&refused, Error::NoKey { data: named } if named == data.path()));
+        assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0);
+        let made = Keys::load_or_create(data.path()).unwrap();
+        assert_eq!(Keys::load(data.path()).unwrap().derive("page"), made.derive("page"));
     }
 
     #[test]
@@ -145,7 +173,7 @@ mod tests {
     fn an_exposed_or_damaged_key_file_is_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
         Keys::load_or_create(folder.path()).unwrap();
-        let path = folder.path().join(KEY_FILE);
+        let path = folder.path().join(FOLDER).join(KEY_FILE);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         let refused = Keys::load_or_create(folder.path()).err().unwrap().to_string();
         assert!(refused.contains(KEY_FILE) && refused.contains("644"), "{refused}");

@@ -37,6 +37,12 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// A data folder in which no shop has run.
+    #[error("{data} holds no key of a shop: has a shop run there?")]
+    NoKey {
+        /// The data folder.
+        data: PathBuf,
+    },
     /// The system gave no randomness, or a key was refused.
     #[error("cannot make an Ed25519 key")]
     KeyRefused,
