@@ -49,7 +49,6 @@ pub use environment::{Builder, START_MS, TestEnvironment, quick};
 pub use faults::{Fault, Faults, Trouble};
 pub use look::{ABANDONED_AFTER, PATIENCE};
 pub use outline::{line, timeline};
-pub use process::Process;
 pub use time::{HELD_AT_MOST, HeldTime};
 
 pub use crate::engine::log::sim::{Disk, Fault as DiskFault, Operation, Unsynced};

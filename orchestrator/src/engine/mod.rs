@@ -21,7 +21,7 @@
 //! | [`reset`] | a run begins again from an event of its history, and no undo is forgotten |
 //! | [`recorded`], [`stored`] | histories as text and out of a store, and the check of a build against them |
 //! | [`log`], [`tables`], [`seams`], [`attempt`] | what the engine stands on |
-//! | [`limits`], [`error`] | every bound, every refusal |
+//! | [`ids`], [`limits`], [`error`] | every id, every bound, every refusal |
 
 pub mod attempt;
 pub mod attribute;

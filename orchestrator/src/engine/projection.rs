@@ -76,6 +76,72 @@ fn change(row: &mut RunRow, body: &Body) {
         Body::Started(_) | Body::AttemptFailed(_) | Body::Progressed(_) => {}
         Body::SignalReceived(_) => {}
         Body::UpdateAccepted(_) | Body::UpdateAnswered(_) | Body::VersionMarked(_) => {}
+        Body::Answered(answer) => row.answer = Some(answer.answer.clone()),
+        Body::CancelRequested(_) => row.cancel_requested = true,
+        Body::Stuck(stuck) => {
+            row.state_before_stuck = row.state;
+            row.set_state(RunState::Stuck);
+            row.stuck_code.clone_from(&stuck.code);
+            row.stuck_message.clone_from(&stuck.message);
+        }
+        Body::Resumed(_) => {
+            row.state = row.state_before_stuck;
+            row.stuck_code.clear();
+            row.stuck_message.clear();
+        }
+        Body::Paused(_) => {
+            row.state_before_pause = row.state;
+            row.set_state(RunState::Paused);
+        }
+        Body::Unpaused(_) => row.state = row.state_before_pause,
+        Body::Closed(closed) => {
+            row.state = closed.state;
+            row.result.clone_from(&closed.result);
+            row.failure.clone_from(&closed.failure);
+            end(row);
+        }
+        Body::Reset(reset) => {
+            row.open_undo += reset.inherited.len() as u64;
+            row.answer = row.answer.take().or_else(|| reset.answer.clone());
+            row.reset_from = reset.run_id.clone();
+            row.previous_run_id = reset.run_id.clone();
+        }
+        Body::Superseded(_) => {
+            row.set_state(RunState::Continued);
+            end(row);
+        }
+        Body::AttributesSet(set) => set_attributes(row, &set.changes),
+        Body::Terminated(_) => {
+            row.set_state(RunState::Terminated);
+            end(row);
+        }
+        Body::ChildGivenUp(_) | Body::TurnEnding(_) => {}
+        Body::StepScheduled(_)
+        | Body::StepCompleted(_)
+        | Body::StepAbandoned(_)
+        | Body::StepFailed(_)
+        | Body::TimerSet(_)
+        | Body::TimerFired(_)
+        | Body::TimerGivenUp(_) => change_step(row, body),
+        Body::UndoOwed(_)
+        | Body::UndoScheduled(_)
+        | Body::UndoSucceeded(_)
+        | Body::UndoParked(_)
+        | Body::UndoRetried(_)
+        | Body::UndoSkipped(_)
+        | Body::CompensationBegan(_)
+        | Body::LeftoversBegan(_)
+        | Body::RoundEnded(_) => change_undo(row, body),
+        Body::ChildScheduled(_)
+        | Body::ChildStarted(_)
+        | Body::ChildClosed(_)
+        | Body::EndingBegan(_) => change_child(row, body),
+    }
+}
+
+/// What steps and timers change.
+fn change_step(row: &mut RunRow, body: &Body) {
+    match body {
         Body::StepScheduled(step) => {
             row.open_steps.push(step.command);
             row.open_undo += u64::from(step.undo.is_some() && step.replaces == 0);
@@ -92,13 +158,18 @@ fn change(row: &mut RunRow, body: &Body) {
         }
         Body::TimerFired(timer) => close_timer(row, timer.command),
         Body::TimerGivenUp(timer) => close_timer(row, timer.command),
+        _ => {}
+    }
+}
+
+/// What undo changes.
+fn change_undo(row: &mut RunRow, body: &Body) {
+    match body {
         Body::UndoOwed(owed) => row.open_undo += u64::from(owed.replaces == 0),
         Body::RoundEnded(round) => {
             row.open_undo = row.open_undo.saturating_sub(round.let_stand);
             row.open_children.iter_mut().for_each(|child| child.has_undo = false);
         }
-        Body::Answered(answer) => row.answer = Some(answer.answer.clone()),
-        Body::CancelRequested(_) => row.cancel_requested = true,
         Body::CompensationBegan(began) => {
             move_to(row, RunState::Compensating);
             row.failure.clone_from(&began.cause);
@@ -135,44 +206,14 @@ fn change(row: &mut RunRow, body: &Body) {
             }
             leave_parked(row);
         }
-        Body::Stuck(stuck) => {
-            row.state_before_stuck = row.state;
-            row.set_state(RunState::Stuck);
-            row.stuck_code.clone_from(&stuck.code);
-            row.stuck_message.clone_from(&stuck.message);
-        }
-        Body::Resumed(_) => {
-            row.state = row.state_before_stuck;
-            row.stuck_code.clear();
-            row.stuck_message.clear();
-        }
-        Body::Paused(_) => {
-            row.state_before_pause = row.state;
-            row.set_state(RunState::Paused);
-        }
-        Body::Unpaused(_) => row.state = row.state_before_pause,
-        Body::Closed(closed) => {
-            row.state = closed.state;
-            row.result.clone_from(&closed.result);
-            row.failure.clone_from(&closed.failure);
-            end(row);
-        }
-        Body::Reset(reset) => {
-            row.open_undo += reset.inherited.len() as u64;
-            row.answer = row.answer.take().or_else(|| reset.answer.clone());
-            row.reset_from = reset.run_id.clone();
-            row.previous_run_id = reset.run_id.clone();
-        }
-        Body::Superseded(_) => {
-            row.set_state(RunState::Continued);
-            end(row);
-        }
         Body::LeftoversBegan(_) => move_to(row, RunState::Compensating),
-        Body::AttributesSet(set) => set_attributes(row, &set.changes),
-        Body::Terminated(_) => {
-            row.set_state(RunState::Terminated);
-            end(row);
-        }
+        _ => {}
+    }
+}
+
+/// What children change.
+fn change_child(row: &mut RunRow, body: &Body) {
+    match body {
         Body::ChildScheduled(child) => schedule_child(row, child),
         Body::ChildStarted(child) => {
             close_step(row, child.command);
@@ -181,9 +222,9 @@ fn change(row: &mut RunRow, body: &Body) {
             }
         }
         Body::ChildClosed(child) => close_child(row, child),
-        Body::ChildGivenUp(_) | Body::TurnEnding(_) => {}
         // From here on the run has its result, and only its children keep it from ending.
         Body::EndingBegan(ending) => row.result = Some(ending.result.clone()),
+        _ => {}
     }
 }
 

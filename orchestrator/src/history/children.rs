@@ -23,7 +23,7 @@ impl Walk {
     }
 
     /// Takes in an event about a child.
-    pub(super) fn observe_child(&mut self, body: &Body, wire: &mut WireEvent) {
+    pub(super) fn observe_child(&mut self, body: &Body, wire: &mut WireEvent) -> bool {
         match body {
             Body::ChildScheduled(e) => {
                 let (workflow_id, workflow_type) = (e.workflow_id.clone(), e.workflow_type.clone());
@@ -56,8 +56,9 @@ impl Walk {
                 wire.set_kind(Kind::EndingStarted);
             }
             Body::TurnEnding(_) => wire.set_kind(Kind::EndingStarted),
-            _ => {}
+            _ => return false,
         }
+        true
     }
 
     /// A child's workflow id is its effect key, too: its start is repeated under it.

@@ -50,11 +50,11 @@ pub struct TestEnvironment {
     pub clock: Arc<TokioClock>,
     /// What goes wrong with steps and undos. Outlives crashes.
     pub faults: Faults,
-    /// The engine's tasks.
-    pub process: Arc<Process>,
     /// What the next engine is opened with, too.
     pub options: Options,
     pub(super) promises: Mutex<Vec<Promise>>,
+    /// The engine's tasks.
+    process: Arc<Process>,
     registry: Registry,
     resources: Resources,
     seed: u64,

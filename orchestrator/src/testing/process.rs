@@ -8,7 +8,7 @@ use crate::engine::seams::Spawner;
 
 /// All that runs in one life of the engine's process.
 #[derive(Default)]
-pub struct Process {
+pub(super) struct Process {
     tasks: Mutex<Vec<AbortHandle>>,
 }
 

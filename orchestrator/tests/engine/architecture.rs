@@ -34,3 +34,17 @@ fn the_engine_imports_nothing_of_commerce() {
         }
     }
 }
+
+#[test]
+fn the_engines_page_names_every_part() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/engine/mod.rs");
+    let text = std::fs::read_to_string(page).unwrap();
+    let table: Vec<&str> = text.lines().filter(|line| line.starts_with("//! |")).collect();
+    let modules = text
+        .lines()
+        .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
+    let missing: Vec<&str> = modules
+        .filter(|module| !table.iter().any(|row| row.contains(&format!("`{module}`"))))
+        .collect();
+    assert!(missing.is_empty(), "not in the table of mod.rs: {missing:?}");
+}

@@ -8,6 +8,7 @@ use souk_orchestrator::engine::log::sim::{Fault, Operation, Unsynced};
 use souk_orchestrator::engine::row::RunState;
 use souk_orchestrator::engine::{Cx, Error, Failure, Registry, StartRequest};
 
+use super::deaths::dies_during;
 use super::world::{World, quick};
 
 #[derive(Deserialize)]
@@ -95,7 +96,6 @@ async fn attributes_survive_a_death_at_every_append() {
         for nth in 0..5 {
             let mut world = World::with(nth, quick(), registry()).await;
             world.disk.inject(Operation::Append, nth, fault.clone());
-            let disk = world.disk.clone();
             let drive = async |world: &World| {
                 world.engine.start(request()).await.unwrap();
                 for id in ["a", "b"] {
@@ -104,12 +104,7 @@ async fn attributes_survive_a_death_at_every_append() {
                 }
                 world.end("s").await
             };
-            let died = tokio::select! {
-                biased;
-                () = disk.crashed() => true,
-                _ = drive(&world) => false,
-            };
-            deaths += u32::from(died);
+            deaths += u32::from(dies_during(&world, drive(&world)).await);
             world.restart_with(unsynced, registry()).await;
             assert_eq!(drive(&world).await.state, RunState::Completed);
             let expected = ["customer=mara", "since=5", "stage=gone", "turn=2"];

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use souk_orchestrator::engine::Filter;
-use souk_orchestrator::engine::log::sim::{Fault, Operation, Unsynced};
 use souk_orchestrator::engine::row::RunState;
 use souk_orchestrator::engine::{Answer, Error, ParentClose};
 
+use super::deaths::at_every_point;
 use super::garden::{Leaf, leaf, noted, pruned, registry, waiting, world};
 use super::world::World;
 
@@ -93,38 +93,8 @@ fn undone(world: &World, workflow_id: &str) -> (u32, u32) {
     (done, done)
 }
 
-const DEATHS: [(Fault, Unsynced); 4] = [
-    (Fault::CrashBefore, Unsynced::Lost),
-    (Fault::CrashDuring, Unsynced::SeededPrefix),
-    (Fault::CrashDuring, Unsynced::Kept),
-    (Fault::CrashAfter, Unsynced::Lost),
-];
-
 #[tokio::test(start_paused = true)]
 async fn dying_at_every_append_leaves_no_child_unheard_and_none_behind() {
-    let mut points = 0;
-    for operation in [Operation::Append, Operation::Apply] {
-        for (fault, unsynced) in DEATHS {
-            for nth in 0.. {
-                let mut world = world(nth).await;
-                world.disk.inject(operation, nth, fault.clone());
-                let disk = world.disk.clone();
-                let has_died = tokio::select! {
-                    biased;
-                    () = disk.crashed() => true,
-                    () = drive(&world) => false,
-                };
-                if has_died {
-                    world.restart_with(unsynced, registry()).await;
-                    drive(&world).await;
-                }
-                check(&world, &format!("{operation:?} {fault:?} at {nth}")).await;
-                if !has_died {
-                    break;
-                }
-                points += 1;
-            }
-        }
-    }
+    let points = at_every_point(world, |_| registry(), drive, check).await;
     assert!(points > 100, "only {points} points were tried");
 }

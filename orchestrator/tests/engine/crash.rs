@@ -8,6 +8,7 @@ use souk_orchestrator::engine::log::sim::{Fault, Operation, Unsynced};
 use souk_orchestrator::engine::row::RunState;
 
 use super::bank::Behaviour;
+use super::deaths::dies_during;
 use super::transfer::Transfer;
 use super::world::{LONG, World};
 
@@ -53,13 +54,7 @@ async fn live(plan: &[(Operation, u64, Fault)], unsynced: Unsynced, seed: u64) -
     let mut died = false;
     for (operation, nth, fault) in plan {
         world.disk.inject(*operation, *nth, fault.clone());
-        let disk = world.disk.clone();
-        let has_died = tokio::select! {
-            biased;
-            () = disk.crashed() => true,
-            () = drive(&world, &mut acknowledged) => false,
-        };
-        died |= has_died;
+        died |= dies_during(&world, drive(&world, &mut acknowledged)).await;
         world.restart(unsynced).await;
         for name in &acknowledged.starts {
             assert!(

@@ -26,6 +26,23 @@ fn folder() -> PathBuf {
 /// Makes one history of each shape.
 async fn record(name: &str) -> (RunId, Vec<Event>) {
     let world = World::with(1, quick(), registry()).await;
+    if name.starts_with("transfer") || name == "reused" {
+        record_transfer(&world, name).await;
+    } else if name.starts_with("child") {
+        record_children(&world, name).await;
+    } else {
+        record_other(&world, name).await;
+    }
+    world.end(name).await;
+    // A turn that continued as new is what is recorded of a run that has several.
+    let turns = world.engine.turns(name, None, 100).await.unwrap();
+    let turn = turns.iter().rfind(|turn| turn.state() == RunState::Continued).unwrap_or(&turns[0]);
+    let events = world.engine.history((name, turn.id()), 0, false).await.unwrap();
+    (turn.id(), events.map(|event| event.unwrap().event).collect().await)
+}
+
+/// Transfers between accounts: done, undone, cancelled, reset, and twice under one id.
+async fn record_transfer(world: &World, name: &str) {
     match name {
         "transfer-completed" => drop(world.start(name, &Transfer::default()).await.unwrap()),
         "transfer-undone" => {
@@ -45,15 +62,6 @@ async fn record(name: &str) -> (RunId, Vec<Event>) {
                 world.pass(Duration::from_secs(1)).await;
             }
         }
-        "negotiation" => {
-            world.start_as(name, name, &1).await.unwrap();
-            let update =
-                |id, by: &'static str| world.engine.update(name, "raise", id, by.into(), LONG);
-            update("1", r#"{"by":3}"#).await.unwrap();
-            update("2", r#"{"by":3000}"#).await.unwrap_err();
-            world.signal(name, "confirm", "1").await.unwrap();
-        }
-        "weave" => drop(world.start_as(name, name, &()).await.unwrap()),
         "transfer-reset" => {
             world.start(name, &Transfer { confirm: true, ..Transfer::default() }).await.unwrap();
             world.signal(name, "confirm", "1").await.unwrap();
@@ -67,46 +75,6 @@ async fn record(name: &str) -> (RunId, Vec<Event>) {
             };
             world.engine.reset(name, wanted).await.unwrap();
         }
-        "story-version-1" => {
-            world.start_as(name, "story", &()).await.unwrap();
-            world.signal(name, "confirm", "1").await.unwrap();
-        }
-        "rounds" => {
-            world.start_as(name, "tally", &0).await.unwrap();
-            for (id, number) in [("1", "3"), ("2", "4"), ("3", "0")] {
-                world.engine.signal(name, "add", id, number.into()).await.unwrap();
-                world.pass(Duration::from_secs(1)).await;
-            }
-        }
-        "children-undone" => {
-            let failing = Leaf { fails: true, ..waiting("late") };
-            let leaves = vec![leaf("done"), waiting("open"), failing];
-            world.start_as(name, "bush", &leaves).await.unwrap();
-            world.pass(Duration::from_secs(1)).await;
-            go(&world, &format!("{name}/leaf/3")).await;
-        }
-        "children-ended" => {
-            let leaves = vec![waiting("a"), waiting("b")];
-            world.start_as(name, "scatter", &(leaves, false)).await.unwrap();
-            world.pass(Duration::from_secs(1)).await;
-            go(&world, name).await;
-        }
-        "child-given-up" => drop(world.start_as(name, "impatient", &waiting("a")).await.unwrap()),
-        "child-told" => {
-            world.start_as(name, "gardener", &(waiting("a"), false)).await.unwrap();
-        }
-        "child-carried" => {
-            world.start_as(name, "seasons", &0).await.unwrap();
-            world.engine.answer(name, LONG).await.unwrap();
-            go(&world, "evergreen leaf").await;
-        }
-        "rounds-turn" => {
-            world.start_as(name, "short_tally", &0).await.unwrap();
-            for (id, number) in [("1", "3"), ("2", "4"), ("3", "5"), ("4", "0")] {
-                world.engine.signal(name, "add", id, number.into()).await.unwrap();
-                world.pass(Duration::from_secs(1)).await;
-            }
-        }
         "reused" => {
             for label in ["first", "second"] {
                 let request = StartRequest::new(name, "transfer", &Transfer::default()).unwrap();
@@ -118,12 +86,69 @@ async fn record(name: &str) -> (RunId, Vec<Event>) {
         }
         other => panic!("nobody knows how to record {other}"),
     }
-    world.end(name).await;
-    // A turn that continued as new is what is recorded of a run that has several.
-    let turns = world.engine.turns(name, None, 100).await.unwrap();
-    let turn = turns.iter().rfind(|turn| turn.state() == RunState::Continued).unwrap_or(&turns[0]);
-    let events = world.engine.history((name, turn.id()), 0, false).await.unwrap();
-    (turn.id(), events.map(|event| event.unwrap().event).collect().await)
+}
+
+/// Parents and their children.
+async fn record_children(world: &World, name: &str) {
+    match name {
+        "children-undone" => {
+            let failing = Leaf { fails: true, ..waiting("late") };
+            let leaves = vec![leaf("done"), waiting("open"), failing];
+            world.start_as(name, "bush", &leaves).await.unwrap();
+            world.pass(Duration::from_secs(1)).await;
+            go(world, &format!("{name}/leaf/3")).await;
+        }
+        "children-ended" => {
+            let leaves = vec![waiting("a"), waiting("b")];
+            world.start_as(name, "scatter", &(leaves, false)).await.unwrap();
+            world.pass(Duration::from_secs(1)).await;
+            go(world, name).await;
+        }
+        "child-given-up" => drop(world.start_as(name, "impatient", &waiting("a")).await.unwrap()),
+        "child-told" => {
+            world.start_as(name, "gardener", &(waiting("a"), false)).await.unwrap();
+        }
+        "child-carried" => {
+            world.start_as(name, "seasons", &0).await.unwrap();
+            world.engine.answer(name, LONG).await.unwrap();
+            go(world, "evergreen leaf").await;
+        }
+        other => panic!("nobody knows how to record {other}"),
+    }
+}
+
+/// Messages, rounds, versions, and steps side by side.
+async fn record_other(world: &World, name: &str) {
+    match name {
+        "negotiation" => {
+            world.start_as(name, name, &1).await.unwrap();
+            let update =
+                |id, by: &'static str| world.engine.update(name, "raise", id, by.into(), LONG);
+            update("1", r#"{"by":3}"#).await.unwrap();
+            update("2", r#"{"by":3000}"#).await.unwrap_err();
+            world.signal(name, "confirm", "1").await.unwrap();
+        }
+        "weave" => drop(world.start_as(name, name, &()).await.unwrap()),
+        "story-version-1" => {
+            world.start_as(name, "story", &()).await.unwrap();
+            world.signal(name, "confirm", "1").await.unwrap();
+        }
+        "rounds" => {
+            world.start_as(name, "tally", &0).await.unwrap();
+            for (id, number) in [("1", "3"), ("2", "4"), ("3", "0")] {
+                world.engine.signal(name, "add", id, number.into()).await.unwrap();
+                world.pass(Duration::from_secs(1)).await;
+            }
+        }
+        "rounds-turn" => {
+            world.start_as(name, "short_tally", &0).await.unwrap();
+            for (id, number) in [("1", "3"), ("2", "4"), ("3", "5"), ("4", "0")] {
+                world.engine.signal(name, "add", id, number.into()).await.unwrap();
+                world.pass(Duration::from_secs(1)).await;
+            }
+        }
+        other => panic!("nobody knows how to record {other}"),
+    }
 }
 
 /// All workflows that have recorded histories.

@@ -44,7 +44,7 @@ async fn timers_that_came_due_while_nobody_ran_fire_at_once() {
         world.start_as(&id, "later", &Duration::from_secs(60)).await.unwrap();
     }
     world.pass(Duration::from_secs(1)).await;
-    world.process.kill();
+    world.stop();
     world.pass(Duration::from_secs(3600)).await;
     world.restart(Unsynced::Lost).await;
     let restarted_ms = world.now_ms();

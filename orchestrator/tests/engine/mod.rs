@@ -9,6 +9,7 @@ mod children;
 mod children_crash;
 mod clock;
 mod crash;
+pub mod deaths;
 mod embedded;
 mod errors;
 mod filters;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use souk_orchestrator::engine::log::sim::{Fault, Operation, Unsynced};
+use souk_orchestrator::engine::log::sim::Unsynced;
 use souk_orchestrator::engine::recorded::check;
 use souk_orchestrator::engine::reset::{ResetPoint, ResetRequest};
 use souk_orchestrator::engine::row::RunState;
 use souk_orchestrator::engine::{Answer, Cx, Error, Failure, Filter, Registry};
 
 use super::bank::Behaviour;
+use super::deaths::at_every_point;
 use super::shapes::{self, note};
 use super::transfer::{Announce, Book, Confirm, Deposit, Transfer, Withdraw};
 use super::world::{LONG, World, quick};
@@ -380,43 +381,24 @@ async fn drive(world: &World) {
 
 #[tokio::test(start_paused = true)]
 async fn dying_at_every_append_leaves_one_run_that_was_reset_once() {
-    let deaths = [
-        (Operation::Append, Fault::CrashBefore, Unsynced::Lost),
-        (Operation::Append, Fault::CrashDuring, Unsynced::Lost),
-        (Operation::Append, Fault::CrashDuring, Unsynced::Kept),
-        (Operation::Append, Fault::CrashAfter, Unsynced::Lost),
-        (Operation::Apply, Fault::CrashDuring, Unsynced::SeededPrefix),
-        (Operation::Apply, Fault::CrashAfter, Unsynced::Kept),
-    ];
-    let mut points = 0;
-    for (operation, fault, unsynced) in deaths {
-        for nth in 0..60 {
-            let place = format!("{operation:?} {fault:?} at {nth}");
-            let mut world = World::with(nth, quick(), registry()).await;
-            world.disk.inject(operation, nth, fault.clone());
-            let disk = world.disk.clone();
-            let died = tokio::select! {
-                biased;
-                () = disk.crashed() => true,
-                () = drive(&world) => false,
-            };
-            world.restart_with(unsynced, registry()).await;
-            drive(&world).await;
-            let state = world.end("t").await.state;
-            assert_eq!(state, RunState::Completed, "{place}");
-            the_money_adds_up(&world, state, &place);
-            whole_and_replayable(&world, &place).await;
-            assert_eq!(world.bank.effect("t/withdraw/2").calls, 0, "{place}");
-            world.pass(Duration::from_secs(2)).await;
-            let page = world.engine.list(&Filter::default(), None, 10).await.unwrap();
-            let states: Vec<RunState> = page.rows.iter().map(|row| row.state()).collect();
-            assert_eq!(states, [RunState::Completed, RunState::Continued], "{place}");
-            if !died {
-                break;
-            }
-            points += 1;
-        }
-    }
+    let check = async |world: &World, place: &str| {
+        let state = world.end("t").await.state;
+        assert_eq!(state, RunState::Completed, "{place}");
+        the_money_adds_up(world, state, place);
+        whole_and_replayable(world, place).await;
+        assert_eq!(world.bank.effect("t/withdraw/2").calls, 0, "{place}");
+        world.pass(Duration::from_secs(2)).await;
+        let page = world.engine.list(&Filter::default(), None, 10).await.unwrap();
+        let states: Vec<RunState> = page.rows.iter().map(|row| row.state()).collect();
+        assert_eq!(states, [RunState::Completed, RunState::Continued], "{place}");
+    };
+    let points = at_every_point(
+        async |seed| World::with(seed, quick(), registry()).await,
+        |_| registry(),
+        drive,
+        check,
+    )
+    .await;
     assert!(points > 20, "only {points} points were tried");
 }
 

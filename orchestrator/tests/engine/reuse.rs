@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use souk_orchestrator::engine::log::sim::{Fault, Operation, Unsynced};
+use souk_orchestrator::engine::log::sim::Unsynced;
 use souk_orchestrator::engine::row::{RunRow, RunState};
 use souk_orchestrator::engine::{
     Answer, Cx, Engine, Error, Failure, IdReuse, Options, Registry, StartRequest, Started,
 };
 
 use super::bank::Behaviour;
+use super::deaths::at_every_point;
 use super::shapes::note;
 use super::transfer::Confirm;
 use super::world::{LONG, World, quick};
@@ -230,48 +231,25 @@ async fn drive(world: &World) {
 
 #[tokio::test(start_paused = true)]
 async fn dying_at_every_append_begins_each_run_once() {
-    let deaths = [
-        (Operation::Append, Fault::CrashBefore, Unsynced::Lost),
-        (Operation::Append, Fault::CrashDuring, Unsynced::Kept),
-        (Operation::Append, Fault::CrashAfter, Unsynced::Lost),
-        (Operation::Apply, Fault::CrashDuring, Unsynced::SeededPrefix),
-        (Operation::Apply, Fault::CrashAfter, Unsynced::Kept),
-    ];
-    let mut points = 0;
-    for (operation, fault, unsynced) in deaths {
-        for nth in 0..60 {
-            let mut world = world(nth).await;
-            world.disk.inject(operation, nth, fault.clone());
-            let disk = world.disk.clone();
-            let died = tokio::select! {
-                biased;
-                () = disk.crashed() => true,
-                () = drive(&world) => false,
-            };
-            world.restart_with(unsynced, registry()).await;
-            drive(&world).await;
-            let rows = turns(&world).await;
-            let states: Vec<RunState> = rows.iter().map(RunRow::state).collect();
-            let expected = [
-                RunState::Completed,
-                RunState::Continued,
-                RunState::Terminated,
-                RunState::Failed,
-                RunState::Completed,
-            ];
-            assert_eq!(states, expected, "{fault:?} at {nth}");
-            let uses: Vec<u32> =
-                rows.iter().map(|row| row.lineage.as_ref().unwrap().generation).collect();
-            assert_eq!(uses, [4, 4, 3, 2, 1], "{fault:?} at {nth}");
-            let effects = world.bank.effects();
-            assert_eq!(effects.len(), 4, "{fault:?} at {nth}: {:?}", effects.keys());
-            assert!(effects.values().all(|effect| effect.done == 1));
-            if !died {
-                break;
-            }
-            points += 1;
-        }
-    }
+    let check = async |world: &World, place: &str| {
+        let rows = turns(world).await;
+        let states: Vec<RunState> = rows.iter().map(RunRow::state).collect();
+        let expected = [
+            RunState::Completed,
+            RunState::Continued,
+            RunState::Terminated,
+            RunState::Failed,
+            RunState::Completed,
+        ];
+        assert_eq!(states, expected, "{place}");
+        let uses: Vec<u32> =
+            rows.iter().map(|row| row.lineage.as_ref().unwrap().generation).collect();
+        assert_eq!(uses, [4, 4, 3, 2, 1], "{place}");
+        let effects = world.bank.effects();
+        assert_eq!(effects.len(), 4, "{place}: {:?}", effects.keys());
+        assert!(effects.values().all(|effect| effect.done == 1));
+    };
+    let points = at_every_point(world, |_| registry(), drive, check).await;
     assert!(points > 25, "only {points} points were tried");
 }
 

@@ -8,12 +8,13 @@ use souk_orchestrator::engine::Filter;
 use souk_orchestrator::engine::cx::{Signal, Update};
 use souk_orchestrator::engine::error::StuckCode;
 use souk_orchestrator::engine::event::Body;
-use souk_orchestrator::engine::log::sim::{Fault, Operation, Unsynced};
+use souk_orchestrator::engine::log::sim::Unsynced;
 use souk_orchestrator::engine::recorded::check;
 use souk_orchestrator::engine::row::RunState;
 use souk_orchestrator::engine::{Cx, Error, Failure, Registry, Round};
 
 use super::bank::Behaviour;
+use super::deaths::at_every_point;
 use super::shapes::note;
 use super::world::{LONG, World, quick};
 
@@ -182,39 +183,18 @@ async fn drive(world: &World) {
 
 #[tokio::test(start_paused = true)]
 async fn dying_at_every_append_leaves_every_round_done_once() {
-    let deaths = [
-        (Operation::Append, Fault::CrashBefore, Unsynced::Lost),
-        (Operation::Append, Fault::CrashDuring, Unsynced::Kept),
-        (Operation::Append, Fault::CrashAfter, Unsynced::Lost),
-        (Operation::Apply, Fault::CrashDuring, Unsynced::SeededPrefix),
-    ];
-    let mut points = 0;
-    for (operation, fault, unsynced) in deaths {
-        for nth in 0..60 {
-            let mut world = world(nth).await;
-            world.disk.inject(operation, nth, fault.clone());
-            let disk = world.disk.clone();
-            let died = tokio::select! {
-                biased;
-                () = disk.crashed() => true,
-                () = drive(&world) => false,
-            };
-            // The next build has turns of another length: what is on record stands.
-            world.restart_with(unsynced, registry_with_turns_of(3 + nth % 5)).await;
-            drive(&world).await;
-            assert_eq!(world.end("t").await.result.unwrap(), "21", "{fault:?} at {nth}");
-            let effects = world.bank.effects();
-            assert_eq!(effects.len(), 7, "{fault:?} at {nth}");
-            assert!(effects.values().all(|effect| effect.done == 1 && effect.undone == 0));
-            let states = states(&world).await;
-            assert!(states.len() >= 2, "{fault:?} at {nth}: {states:?}");
-            assert!(states[1..].iter().all(|state| *state == RunState::Continued));
-            if !died {
-                break;
-            }
-            points += 1;
-        }
-    }
+    // The next build has turns of another length: what is on record stands.
+    let next_build = |nth| registry_with_turns_of(3 + nth % 5);
+    let check = async |world: &World, place: &str| {
+        assert_eq!(world.end("t").await.result.unwrap(), "21", "{place}");
+        let effects = world.bank.effects();
+        assert_eq!(effects.len(), 7, "{place}");
+        assert!(effects.values().all(|effect| effect.done == 1 && effect.undone == 0));
+        let states = states(world).await;
+        assert!(states.len() >= 2, "{place}: {states:?}");
+        assert!(states[1..].iter().all(|state| *state == RunState::Continued));
+    };
+    let points = at_every_point(world, next_build, drive, check).await;
     assert!(points > 30, "only {points} points were tried");
 }
 

@@ -7,10 +7,11 @@ use serde::Deserialize;
 use souk_orchestrator::engine::Filter;
 use souk_orchestrator::engine::cx::{Signal, View};
 use souk_orchestrator::engine::event::Body;
-use souk_orchestrator::engine::log::sim::{Fault, Operation, Unsynced};
+use souk_orchestrator::engine::log::sim::Unsynced;
 use souk_orchestrator::engine::row::RunState;
 use souk_orchestrator::engine::{Answer, Cx, Error, Failure, Registry};
 
+use super::deaths::at_every_point;
 use super::shapes::note;
 use super::world::{LONG, World, quick};
 
@@ -152,38 +153,14 @@ async fn drive(world: &World) {
 
 #[tokio::test(start_paused = true)]
 async fn dying_at_every_append_leaves_one_run_with_all_its_turns() {
-    let deaths = [
-        (Operation::Append, Fault::CrashBefore, Unsynced::Lost),
-        (Operation::Append, Fault::CrashDuring, Unsynced::Lost),
-        (Operation::Append, Fault::CrashDuring, Unsynced::Kept),
-        (Operation::Append, Fault::CrashAfter, Unsynced::Lost),
-        (Operation::Apply, Fault::CrashDuring, Unsynced::SeededPrefix),
-        (Operation::Apply, Fault::CrashAfter, Unsynced::Kept),
-    ];
-    let mut points = 0;
-    for (operation, fault, unsynced) in deaths {
-        for nth in 0..60 {
-            let mut world = world(nth).await;
-            world.disk.inject(operation, nth, fault.clone());
-            let disk = world.disk.clone();
-            let died = tokio::select! {
-                biased;
-                () = disk.crashed() => true,
-                () = drive(&world) => false,
-            };
-            world.restart_with(unsynced, registry()).await;
-            drive(&world).await;
-            assert_eq!(world.end("c").await.result.unwrap(), "21", "{fault:?} at {nth}");
-            check_effects(&world, 7);
-            let states = states(&world).await;
-            assert_eq!(states.len(), 7, "{fault:?} at {nth}: {states:?}");
-            assert_eq!(states[0], RunState::Completed);
-            if !died {
-                break;
-            }
-            points += 1;
-        }
-    }
+    let check = async |world: &World, place: &str| {
+        assert_eq!(world.end("c").await.result.unwrap(), "21", "{place}");
+        check_effects(world, 7);
+        let states = states(world).await;
+        assert_eq!(states.len(), 7, "{place}: {states:?}");
+        assert_eq!(states[0], RunState::Completed);
+    };
+    let points = at_every_point(world, |_| registry(), drive, check).await;
     assert!(points > 30, "only {points} points were tried");
 }
 

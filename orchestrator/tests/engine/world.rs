@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use souk_orchestrator::engine::{Error, Options, Registry, Started};
-#[allow(unused_imports)] // Worlds of other tests are made of it, too.
-pub use souk_orchestrator::testing::Process;
 use souk_orchestrator::testing::{TestEnvironment, Unsynced};
 pub use souk_orchestrator::testing::{line as outline, quick};
 

@@ -11,6 +11,7 @@ use souk_orchestrator::system::batch::{
 };
 
 use crate::engine::bank::Behaviour;
+use crate::engine::deaths::dies_during;
 use crate::engine::transfer::Transfer;
 use crate::engine::world::{LONG, World};
 
@@ -204,12 +205,7 @@ async fn through_deaths(
             world.pass(Duration::from_secs(1)).await;
             let before = world.disk.count(DiskOperation::Append);
             world.disk.inject(DiskOperation::Append, before + nth, fault.clone());
-            let disk = world.disk.clone();
-            let died = tokio::select! {
-                biased;
-                () = disk.crashed() => true,
-                _ = finish(&world, batch) => false,
-            };
+            let died = dies_during(&world, finish(&world, batch)).await;
             world.restart(unsynced).await;
             let told = finish(&world, batch).await;
             assert_eq!((told.found, told.failed), (3, 0), "{told:?}");

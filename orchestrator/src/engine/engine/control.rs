@@ -7,8 +7,6 @@ use crate::engine::error::Error;
 use crate::engine::event::{
     Body, CancelRequested, Paused, Terminated, UndoOutcome, UndoSkipped, Unpaused,
 };
-#[allow(unused_imports)] // For the documentation.
-use crate::engine::row::RunRow;
 use crate::engine::run::{Phase, Run, Undoing};
 
 impl Engine {
@@ -73,7 +71,7 @@ impl Engine {
         self.retry_parked(workflow_id, None).await
     }
 
-    /// The same, if the run is parked at this command (see [`RunRow::parked_command`]) and no other.
+    /// The same, if the run is parked at this command (see [`crate::engine::row::RunRow::parked_command`]) and no other.
     ///
     /// # Errors
     /// Those of [`Engine::retry_step`].
@@ -98,7 +96,7 @@ impl Engine {
         self.skip_parked(workflow_id, None, reason).await
     }
 
-    /// The same, if the run is parked at this command (see [`RunRow::parked_command`]) and no other: so a repetition skips
+    /// The same, if the run is parked at this command (see [`crate::engine::row::RunRow::parked_command`]) and no other: so a repetition skips
     /// nothing that was parked later.
     ///
     /// # Errors

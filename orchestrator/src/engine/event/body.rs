@@ -3,14 +3,12 @@
 use bytes::Bytes;
 use prost::Message;
 
-#[allow(unused_imports)] // For the documentation.
-use super::Body;
 use super::{OpenChild, Parent};
 use crate::engine::attribute::Attribute;
 use crate::engine::lineage::Lineage;
 use crate::engine::row::{FailureRecord, RunState};
 
-/// See [`Body::Started`].
+/// See [`super::Body::Started`].
 #[derive(Clone, PartialEq, Message)]
 pub struct Started {
     /// The caller's name for the run.
@@ -44,7 +42,7 @@ pub struct Started {
     /// workflow knows, and its chance.
     #[prost(bytes = "bytes", tag = "12")]
     pub origin: Bytes,
-    /// The workflow does not begin before the [`Body::Reset`] that follows.
+    /// The workflow does not begin before the [`super::Body::Reset`] that follows.
     #[prost(bool, tag = "13")]
     pub is_held: bool,
 }
@@ -106,7 +104,7 @@ pub struct Continuation {
     pub rounds: u64,
 }
 
-/// See [`Body::StepCompleted`].
+/// See [`super::Body::StepCompleted`].
 #[derive(Clone, PartialEq, Message)]
 pub struct StepCompleted {
     /// The command of the step.
@@ -123,7 +121,7 @@ pub struct StepCompleted {
     pub output: Bytes,
 }
 
-/// See [`Body::AttemptFailed`].
+/// See [`super::Body::AttemptFailed`].
 #[derive(Clone, PartialEq, Message)]
 pub struct AttemptFailed {
     /// The command of the step or compensation.
@@ -146,7 +144,7 @@ pub struct AttemptFailed {
     pub progress: Option<Bytes>,
 }
 
-/// See [`Body::StepFailed`].
+/// See [`super::Body::StepFailed`].
 #[derive(Clone, PartialEq, Message)]
 pub struct StepFailed {
     /// The command of the step.
@@ -166,7 +164,7 @@ pub struct StepFailed {
     pub discharges_undo: bool,
 }
 
-/// See [`Body::TimerFired`].
+/// See [`super::Body::TimerFired`].
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct TimerFired {
     /// The command that set it.
@@ -188,7 +186,7 @@ pub struct MessageReceived {
     pub payload: Bytes,
 }
 
-/// See [`Body::CancelRequested`].
+/// See [`super::Body::CancelRequested`].
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct CancelRequested {
     /// For people.
@@ -196,7 +194,7 @@ pub struct CancelRequested {
     pub reason: String,
 }
 
-/// See [`Body::UndoSucceeded`] and [`Body::UndoRetried`].
+/// See [`super::Body::UndoSucceeded`] and [`super::Body::UndoRetried`].
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct UndoOutcome {
     /// The command of the compensation.
@@ -210,7 +208,7 @@ pub struct UndoOutcome {
     pub attempt: u32,
 }
 
-/// See [`Body::UndoParked`].
+/// See [`super::Body::UndoParked`].
 #[derive(Clone, PartialEq, Message)]
 pub struct UndoParked {
     /// The command of the compensation.
@@ -227,7 +225,7 @@ pub struct UndoParked {
     pub failure: Option<FailureRecord>,
 }
 
-/// See [`Body::UndoSkipped`].
+/// See [`super::Body::UndoSkipped`].
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct UndoSkipped {
     /// The command of the compensation.
@@ -241,7 +239,7 @@ pub struct UndoSkipped {
     pub reason: String,
 }
 
-/// See [`Body::Stuck`].
+/// See [`super::Body::Stuck`].
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Stuck {
     /// A code that has a page in docs/errors/.
@@ -252,11 +250,11 @@ pub struct Stuck {
     pub message: String,
 }
 
-/// See [`Body::Resumed`].
+/// See [`super::Body::Resumed`].
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct Resumed {}
 
-/// See [`Body::Progressed`].
+/// See [`super::Body::Progressed`].
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Progressed {
     /// The command of the step or compensation.
@@ -270,7 +268,7 @@ pub struct Progressed {
     pub progress: Bytes,
 }
 
-/// See [`Body::Paused`].
+/// See [`super::Body::Paused`].
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Paused {
     /// Why, and by whom.
@@ -278,7 +276,7 @@ pub struct Paused {
     pub reason: String,
 }
 
-/// See [`Body::Unpaused`].
+/// See [`super::Body::Unpaused`].
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Unpaused {
     /// Why, and by whom.
@@ -300,7 +298,7 @@ pub struct Undo {
     pub occurrence: u32,
 }
 
-/// See [`Body::StepScheduled`].
+/// See [`super::Body::StepScheduled`].
 #[derive(Clone, PartialEq, Message)]
 pub struct StepScheduled {
     /// The number of this command.
@@ -323,7 +321,7 @@ pub struct StepScheduled {
     pub replaces: u64,
 }
 
-/// See [`Body::StepAbandoned`] and [`Body::TimerGivenUp`].
+/// See [`super::Body::StepAbandoned`] and [`super::Body::TimerGivenUp`].
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct CommandGivenUp {
     /// The command that is given up.
@@ -331,7 +329,7 @@ pub struct CommandGivenUp {
     pub command: u64,
 }
 
-/// See [`Body::TimerSet`].
+/// See [`super::Body::TimerSet`].
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct TimerSet {
     /// The number of this command.
@@ -342,7 +340,7 @@ pub struct TimerSet {
     pub fire_at_ms: i64,
 }
 
-/// See [`Body::UndoOwed`].
+/// See [`super::Body::UndoOwed`].
 #[derive(Clone, PartialEq, Message)]
 pub struct UndoOwed {
     /// The number of this command.
@@ -356,7 +354,7 @@ pub struct UndoOwed {
     pub replaces: u64,
 }
 
-/// See [`Body::Answered`].
+/// See [`super::Body::Answered`].
 #[derive(Clone, PartialEq, Message)]
 pub struct Answered {
     /// JSON.
@@ -364,7 +362,7 @@ pub struct Answered {
     pub answer: Bytes,
 }
 
-/// See [`Body::VersionMarked`].
+/// See [`super::Body::VersionMarked`].
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct VersionMarked {
     /// The name of the change.
@@ -375,7 +373,7 @@ pub struct VersionMarked {
     pub version: u32,
 }
 
-/// See [`Body::UpdateAnswered`].
+/// See [`super::Body::UpdateAnswered`].
 #[derive(Clone, PartialEq, Message)]
 pub struct UpdateAnswered {
     /// The sender's id of the update.
@@ -389,7 +387,7 @@ pub struct UpdateAnswered {
     pub failure: Option<FailureRecord>,
 }
 
-/// See [`Body::CompensationBegan`].
+/// See [`super::Body::CompensationBegan`].
 #[derive(Clone, PartialEq, Message)]
 pub struct CompensationBegan {
     /// Why.
@@ -397,7 +395,7 @@ pub struct CompensationBegan {
     pub cause: Option<FailureRecord>,
 }
 
-/// See [`Body::UndoScheduled`].
+/// See [`super::Body::UndoScheduled`].
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct UndoScheduled {
     /// The number of this command.
@@ -414,7 +412,7 @@ pub struct UndoScheduled {
     pub occurrence: u32,
 }
 
-/// See [`Body::Closed`].
+/// See [`super::Body::Closed`].
 #[derive(Clone, PartialEq, Message)]
 pub struct Closed {
     /// How it ended.
@@ -431,7 +429,7 @@ pub struct Closed {
     pub next: Option<Continuation>,
 }
 
-/// See [`Body::AttributesSet`].
+/// See [`super::Body::AttributesSet`].
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct AttributesSet {
     /// What has changed; an attribute without a value is taken away.
@@ -439,7 +437,7 @@ pub struct AttributesSet {
     pub changes: Vec<Attribute>,
 }
 
-/// See [`Body::RoundEnded`].
+/// See [`super::Body::RoundEnded`].
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct RoundEnded {
     /// How many undo entries were open, and are not run any more whatever comes.
@@ -447,7 +445,7 @@ pub struct RoundEnded {
     pub let_stand: u64,
 }
 
-/// See [`Body::Terminated`].
+/// See [`super::Body::Terminated`].
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Terminated {
     /// Why, and by whom.

@@ -4,8 +4,6 @@ use bytes::Bytes;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
-#[allow(unused_imports)] // For the documentation.
-use super::Body;
 use super::Undo;
 use crate::engine::ids::RunId;
 use crate::engine::row::{FailureRecord, RunState};
@@ -122,7 +120,7 @@ impl OpenChild {
     }
 }
 
-/// See [`Body::ChildScheduled`].
+/// See [`super::Body::ChildScheduled`].
 #[derive(Clone, PartialEq, Message)]
 pub struct ChildScheduled {
     /// The number of this command.
@@ -145,7 +143,7 @@ pub struct ChildScheduled {
     pub undo: Option<Undo>,
 }
 
-/// See [`Body::ChildStarted`].
+/// See [`super::Body::ChildStarted`].
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct ChildStarted {
     /// The command that has started it.
@@ -156,7 +154,7 @@ pub struct ChildStarted {
     pub run_id: Bytes,
 }
 
-/// See [`Body::ChildClosed`].
+/// See [`super::Body::ChildClosed`].
 #[derive(Clone, PartialEq, Message)]
 pub struct ChildClosed {
     /// The command under which the parent knows it.
@@ -182,7 +180,7 @@ pub struct ChildClosed {
     pub is_refused: bool,
 }
 
-/// See [`Body::EndingBegan`].
+/// See [`super::Body::EndingBegan`].
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct EndingBegan {
     /// What the workflow has returned: JSON.
@@ -190,7 +188,7 @@ pub struct EndingBegan {
     pub result: Bytes,
 }
 
-/// See [`Body::TurnEnding`].
+/// See [`super::Body::TurnEnding`].
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct TurnEnding {
     /// Of a workflow in rounds: how many rounds the turn had. Replay ends the turn behind as many.

@@ -3,11 +3,9 @@
 use bytes::Bytes;
 use prost::Message;
 
-#[allow(unused_imports)] // For the documentation.
-use super::Body;
 use super::{Occurrence, Undo};
 
-/// See [`Body::Reset`].
+/// See [`super::Body::Reset`].
 #[derive(Clone, PartialEq, Message)]
 pub struct Reset {
     /// The run whose history is in front of this event: sixteen bytes.
@@ -73,7 +71,7 @@ pub struct DroppedStep {
     pub is_spent: bool,
 }
 
-/// See [`Body::Superseded`].
+/// See [`super::Body::Superseded`].
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Superseded {
     /// The run that goes on in its place: sixteen bytes.
@@ -84,7 +82,7 @@ pub struct Superseded {
     pub reason: String,
 }
 
-/// See [`Body::LeftoversBegan`].
+/// See [`super::Body::LeftoversBegan`].
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct LeftoversBegan {
     /// What the workflow has returned, if it has: JSON.

@@ -58,8 +58,7 @@ async fn a_repeated_request_gets_the_same_answer_and_other_content_is_refused() 
     let first = world.tell_as("r", trigger()).await.unwrap();
     assert_eq!(world.tell_as("r", trigger()).await.unwrap(), first);
     // Also by a node that has been started anew, and in a later turn.
-    world.stop(Unsynced::Lost);
-    world.start_again().await;
+    world.restart(Unsynced::Lost).await;
     assert_eq!(world.tell_as("r", trigger()).await.unwrap(), first);
     world.until(60, 0).await;
     assert_eq!(world.tell_as("r", trigger()).await.unwrap(), first);

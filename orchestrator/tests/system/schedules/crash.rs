@@ -9,6 +9,7 @@ use souk_orchestrator::system::schedule::definition::Overlap;
 
 use super::calendar::ms;
 use super::world::{HOUR_MS, START, World, hourly};
+use crate::engine::deaths::dies_during;
 
 /// Each with how many operations lie between two points that are tried.
 const DEATHS: [(Operation, Fault, Unsynced, usize); 6] = [
@@ -50,17 +51,12 @@ async fn dying_anywhere_loses_no_firing_and_repeats_none() {
         for nth in (0..400).step_by(step) {
             let mut world = World::new(nth).await;
             world.disk.inject(operation, nth, fault.clone());
-            let disk = world.disk.clone();
-            let died = tokio::select! {
-                biased;
-                () = disk.crashed() => true,
-                () = live(&world) => false,
-            };
+            let died = dies_during(&world, live(&world)).await;
             if died {
-                world.stop(unsynced);
                 // Longer than a step of the shop may take in all: no firing is lost by that.
+                world.stop();
                 world.pass(Duration::from_secs(900)).await;
-                world.start_again().await;
+                world.restart(unsynced).await;
                 live(&world).await;
             }
             check(&world, &format!("{fault:?} at {operation:?} {nth}")).await;

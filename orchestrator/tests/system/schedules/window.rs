@@ -25,9 +25,9 @@ async fn what_a_node_that_was_down_missed_runs_within_the_window() {
     definition.policies.catch_up_ms = 3 * HOUR_MS;
     world.create(&definition).await;
     world.until(2, 30).await;
-    world.stop(Unsynced::Lost);
+    world.stop();
     world.until(10, 30).await;
-    world.start_again().await;
+    world.restart(Unsynced::Lost).await;
     world.until(11, 30).await;
     // Down from 2:30 to 10:30: 8, 9 and 10 o'clock were within three hours, 3 to 7 were not.
     assert_eq!(world.hours().await, [1, 2, 8, 9, 10, 11]);
@@ -43,9 +43,9 @@ async fn a_long_absence_is_caught_up_in_pieces_and_counted_to_the_last_firing() 
     world.create(&every_minute).await;
     world.until(0, 10).await;
     world.pass(std::time::Duration::from_secs(1)).await;
-    world.stop(Unsynced::Lost);
+    world.stop();
     world.until(20 * 24, 0).await;
-    world.start_again().await;
+    world.restart(Unsynced::Lost).await;
     world.until(20 * 24, 30).await;
     world.pass(std::time::Duration::from_secs(1)).await;
     let counts = world.shown().await.state.counts;

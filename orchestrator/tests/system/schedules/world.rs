@@ -1,29 +1,24 @@
 //! A world with an engine that runs schedules, and jobs for them to start.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use souk_orchestrator::engine::cx::Signal;
-use souk_orchestrator::engine::log::sim::{Disk, SimLog, Unsynced};
 use souk_orchestrator::engine::row::{RunRow, RunState};
-use souk_orchestrator::engine::seams::{Clock, Seams, SeededRandom, TokioClock};
 use souk_orchestrator::engine::step::{Compensation, Step, StepContext, StepError};
-use souk_orchestrator::engine::tables::sim::SimTables;
-use souk_orchestrator::engine::{
-    Cx, Engine, Error, Failure, Filter, Options, Registry, Resources, StartRequest,
-};
-use souk_orchestrator::system;
+use souk_orchestrator::engine::{Cx, Error, Failure, Filter, Options, Registry, StartRequest};
 use souk_orchestrator::system::schedule::command::{Change, Command};
 use souk_orchestrator::system::schedule::definition::{
     Action, Definition, Overlap, Policies, Spec,
 };
 use souk_orchestrator::system::schedule::state::{Answer, Input, Shown};
 use souk_orchestrator::system::schedule::{TYPE, workflow_id};
+use souk_orchestrator::testing::{TestEnvironment, quick};
 
 use super::calendar::{every, ms};
-use crate::engine::world::{LONG, Process, quick};
+use crate::engine::world::LONG;
 
 pub const HOUR_MS: i64 = 3_600_000;
 /// When every world begins.
@@ -92,13 +87,24 @@ async fn job(cx: &Cx, job: Job) -> Result<(), Failure> {
     if job.fails { Err(Failure::new("JOB_FAILED", "as it was told")) } else { Ok(()) }
 }
 
+/// See the module.
 pub struct World {
-    pub disk: Disk,
-    pub clock: Arc<TokioClock>,
-    pub engine: Engine,
-    process: Arc<Process>,
-    seed: u64,
+    environment: TestEnvironment,
     requests: u32,
+}
+
+impl Deref for World {
+    type Target = TestEnvironment;
+
+    fn deref(&self) -> &TestEnvironment {
+        &self.environment
+    }
+}
+
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut TestEnvironment {
+        &mut self.environment
+    }
 }
 
 /// Starts a job every hour that takes `takes_ms`.
@@ -121,23 +127,12 @@ pub fn definition(spec: Spec, job: &Job, overlap: Overlap) -> Definition {
 
 impl World {
     pub async fn new(seed: u64) -> World {
-        let clock = Arc::new(TokioClock::starting_at(ms(START)));
-        let disk = Disk::new(seed, clock.clone());
-        let process = Arc::new(Process::default());
-        let engine = open(&disk, &clock, &process, seed).await;
-        World { disk, clock, engine, process, seed, requests: 0 }
-    }
-
-    /// Pulls the plug.
-    pub fn stop(&mut self, unsynced: Unsynced) {
-        self.process.kill();
-        self.disk = self.disk.crash(unsynced);
-        self.process = Arc::new(Process::default());
-        self.seed = self.seed.wrapping_add(1);
-    }
-
-    pub async fn start_again(&mut self) {
-        self.engine = open(&self.disk, &self.clock, &self.process, self.seed).await;
+        // A year's runs are looked at in the end.
+        let options = Options { retention: None, ..quick() };
+        let builder = TestEnvironment::builder().seed(seed).options(options);
+        let builder =
+            builder.starting_at_ms(ms(START)).registry(Registry::new().workflow("job", job));
+        World { environment: builder.open().await, requests: 0 }
     }
 
     pub async fn create(&self, definition: &Definition) {
@@ -205,12 +200,8 @@ impl World {
         self.engine.signal(&job, "finish", "f", "null".into()).await.unwrap();
     }
 
-    pub fn now_ms(&self) -> i64 {
-        self.clock.now_ms()
-    }
-
     pub async fn pass(&self, duration: Duration) {
-        tokio::time::sleep(duration).await;
+        self.skip(duration).await;
     }
 
     /// Passes time until a moment of the first days, given as hours and minutes since the start.
@@ -219,14 +210,4 @@ impl World {
         let left_ms = u64::try_from(at_ms - self.now_ms()).expect("is in the future");
         self.pass(Duration::from_millis(left_ms)).await;
     }
-}
-
-async fn open(disk: &Disk, clock: &Arc<TokioClock>, process: &Arc<Process>, seed: u64) -> Engine {
-    let random = Arc::new(SeededRandom::new(seed));
-    let seams = Seams { clock: clock.clone(), random, spawner: process.clone(), attempts: None };
-    let (log, tables) = (Arc::new(SimLog::new(disk)), Arc::new(SimTables::new(disk)));
-    let registry = Registry::new().workflow("job", job);
-    // A year's runs are looked at in the end.
-    let options = Options { retention: None, ..quick() };
-    system::open(options, log, tables, seams, registry, Resources::new()).await.unwrap()
 }
