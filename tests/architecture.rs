@@ -74,7 +74,9 @@ fn services_meet_only_through_the_contract() {
             let allowed = ["souk-proto", "souk-mesh"].contains(&dependency.as_str());
             // The provider is no service: svc-payment's tests run a real one.
             let provider = service == "svc-payment" && dependency == "souk-sandbox-provider";
-            assert!(allowed || provider, "{service} depends on {dependency}");
+            // Starts the real stores for tests; that it is used by nothing else is another test's.
+            let backends = dependency == "souk-backends";
+            assert!(allowed || provider || backends, "{service} depends on {dependency}");
         }
     }
     for part in ["orchestrator", "edge-gateway"] {
@@ -83,6 +85,29 @@ fn services_meet_only_through_the_contract() {
         let found: Vec<_> = dependencies[part].iter().filter(on_service).collect();
         assert!(found.is_empty(), "{part} depends on {found:?}");
     }
+}
+
+#[test]
+fn services_start_real_backends_in_tests_alone() {
+    for (name, dependencies) in our_dependencies() {
+        if name.starts_with("svc-") && dependencies.contains(&"souk-backends".to_owned()) {
+            let text = std::fs::read_to_string(root().join(&name).join("Cargo.toml")).unwrap();
+            let manifest: toml::Table = text.parse().unwrap();
+            let dependencies = manifest["dependencies"].as_table().unwrap();
+            assert!(!dependencies.contains_key("souk-backends"), "{name}");
+        }
+    }
+}
+
+#[test]
+fn one_file_knows_the_client_library_of_redis() {
+    let mut others = sources("mesh/src");
+    for (name, _) in our_dependencies() {
+        others.extend(sources(&format!("{name}/src")));
+    }
+    others.retain(|(path, _)| path != Path::new("mesh/src/redis/link.rs"));
+    let found = code_with(&others, &["fred::", "use fred"]);
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 #[test]

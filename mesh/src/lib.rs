@@ -15,6 +15,7 @@ pub mod outbox;
 pub mod page;
 pub mod panic;
 pub mod platform;
+pub mod redis;
 pub mod server;
 pub mod store;
 pub mod tasks;

@@ -1,7 +1,9 @@
 //! Everything that svc-cart can answer besides success.
 
-use souk_mesh::error::{FieldViolation, invalid_argument, request_id_reused, status};
-use souk_mesh::{platform, store};
+use std::time::Duration;
+
+use souk_mesh::error::{FieldViolation, invalid_argument, request_id_reused, retriable, status};
+use souk_mesh::{platform, redis, store};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
@@ -37,7 +39,16 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The shared store failed.
+    #[error(transparent)]
+    Redis(#[from] redis::Error),
+    /// Others changed the cart again and again meanwhile. Nothing was changed by this edit.
+    #[error("the cart is being changed by too many at once")]
+    Busy,
 }
+
+/// When an edit that met too many others may be tried again.
+const RETRY_BUSY_AFTER: Duration = Duration::from_millis(50);
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
@@ -70,6 +81,8 @@ impl From<Error> for Status {
                 status(Code::Internal, "INTERNAL", "the operation failed")
             }
             Error::Store(error) => error.into(),
+            Error::Redis(error) => error.into(),
+            Error::Busy => retriable(Code::Aborted, "CART_BUSY", message, RETRY_BUSY_AFTER),
         }
     }
 }

@@ -25,15 +25,20 @@ pub use error::Error;
 /// The service's name in the directory, in logs and as its data folder.
 pub const NAME: &str = "cart";
 
-/// Opens the store, starts the sweeper of expired carts and returns the service.
+/// Opens the store, starts the sweeper of expired carts where the store needs it, and returns the service.
 ///
 /// # Errors
-/// When the store cannot be opened.
+/// When the store cannot be opened. A Redis that is away is no error: calls are UNAVAILABLE until it is there.
 pub async fn start(platform: &Platform, config: Config) -> Result<Routes, Error> {
     let platform = platform.for_service(NAME);
-    let store: Arc<dyn store::CartStore> =
-        Arc::new(store::Sqlite::open(&platform.data_folder(NAME)?)?);
-    sweeper::spawn(Arc::clone(&store), Arc::clone(&platform.clock), &platform.tasks);
+    let store: Arc<dyn store::CartStore> = match config.store {
+        config::Store::Sqlite => {
+            let store = Arc::new(store::Sqlite::open(&platform.data_folder(NAME)?)?);
+            sweeper::spawn(store.clone(), Arc::clone(&platform.clock), &platform.tasks);
+            store
+        }
+        config::Store::Redis => Arc::new(store::Redis::open(&config.redis).await?),
+    };
     let catalog = CatalogServiceClient::new(platform.directory.channel("catalog"));
     let service = service::Service::new(
         store,

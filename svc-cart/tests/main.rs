@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used)] // The helpers of tests may panic as tests do.
 
 mod cart;
+mod contract;
+mod redis;
+mod settings;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -78,21 +81,25 @@ struct Shop {
     clock: Arc<ManualClock>,
     catalog: Catalog,
     carts: CartServiceClient<Channel>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Shop {
     async fn open() -> Self {
+        Self::open_with(souk_cart::Config::default()).await
+    }
+
+    async fn open_with(config: souk_cart::Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(START_MS));
         let platform = Platform::for_tests_at(folder.path(), clock.clone());
         let catalog = Catalog::default();
         let routes = Routes::new(CatalogServiceServer::new(catalog.clone()));
         platform.directory.bind_local("catalog", routes);
-        let routes = souk_cart::start(&platform, souk_cart::Config::default()).await.unwrap();
+        let routes = souk_cart::start(&platform, config).await.unwrap();
         platform.directory.bind_local(souk_cart::NAME, routes);
         let carts = CartServiceClient::new(platform.directory.forwarding_channel(souk_cart::NAME));
-        Self { platform, clock, catalog, carts, _folder: folder }
+        Self { platform, clock, catalog, carts, folder }
     }
 
     /// `message` as this user sends it.
