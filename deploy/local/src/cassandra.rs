@@ -41,6 +41,9 @@ const OPENED: [&str; 22] = [
     "jdk.management/com.sun.management.internal",
 ];
 
+/// What Cassandra logs: without this it logs everything.
+const LOGGING: &str = include_str!("../cassandra/logback.xml");
+
 /// A Cassandra cluster of one's own.
 pub struct Cassandra {
     nodes: Vec<Server>,
@@ -93,6 +96,7 @@ impl Node<'_> {
         let folder = make_folder(folder)?;
         let configuration = folder.join("cassandra.yaml");
         std::fs::write(&configuration, self.configured(&folder))?;
+        std::fs::write(folder.join("logback.xml"), LOGGING)?;
         Ok(Recipe {
             name: "cassandra".to_owned(),
             program: "java".into(),
@@ -116,6 +120,7 @@ impl Node<'_> {
             "-XX:+ExitOnOutOfMemoryError".to_owned(),
             "-Djdk.attach.allowAttachSelf=true".to_owned(),
             "-Dcassandra-foreground=yes".to_owned(),
+            format!("-Dlogback.configurationFile={}", folder.join("logback.xml").display()),
             format!("-Dcassandra.config=file://{}", configuration.display()),
             format!("-Dcassandra.storagedir={}", folder.display()),
             format!("-Dcassandra.ring_delay_ms={RING_DELAY_MS}"),
