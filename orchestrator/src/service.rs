@@ -3,19 +3,18 @@
 mod batch;
 mod histories;
 mod list;
+mod message;
 mod reset;
 mod schedules;
+mod start;
 mod turns;
 mod unmoved;
-
-use std::time::Duration;
 
 use futures::StreamExt as _;
 use souk_mesh::error::{FieldViolation, invalid_argument};
 use souk_mesh::identity::{Caller, Keys};
 use souk_mesh::page::Tokens;
 use souk_mesh::telemetry;
-use souk_proto::time;
 use souk_proto::workflow::v1::workflow_service_server::WorkflowService;
 use souk_proto::workflow::v1::{
     BackfillScheduleRequest, BackfillScheduleResponse, BatchOperateRequest, BatchOperateResponse,
@@ -38,14 +37,10 @@ use souk_proto::workflow::v1::{
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status};
 
-use crate::engine::{Answer, Engine, RunRef, StartRequest};
-use crate::error::{refusal, refusal_of};
+use crate::engine::{Engine, RunRef};
+use crate::error::refusal;
 use crate::history::{self, Walk};
-use crate::system;
 use crate::wire;
-
-/// How long an update's sender waits for its answer; asked again with the same id, it waits on.
-const UPDATE_WAIT: Duration = Duration::from_secs(4);
 
 /// The service over the engine of this node.
 pub struct Service {
@@ -88,77 +83,28 @@ impl WorkflowService for Service {
         &self,
         request: Request<StartWorkflowRequest>,
     ) -> Result<Response<StartWorkflowResponse>, Status> {
-        let request = request.into_inner();
-        check_not_reserved(&request)?;
-        turns::check_request_id(&request)?;
-        let wait_ms = request.wait_for_answer.as_ref().map_or(0, time::duration_ms);
-        let workflow_id = request.workflow_id.clone();
-        let start = StartRequest {
-            id_reuse: wire::id_reuse(request.id_reuse()),
-            request_id: request.request_id.clone(),
-            workflow_id: request.workflow_id,
-            workflow_type: request.workflow_type,
-            input: request.input,
-            traceparent: telemetry::current_traceparent().unwrap_or_default(),
-            attributes: wire::attributes(request.attributes),
-        };
-        let wait = Duration::from_millis(wait_ms.unsigned_abs());
-        let (started, answer) =
-            self.engine.start_and_wait(start, wait).await.map_err(refusal_of("input"))?;
-        let state = turns::state(&self.engine, &workflow_id, started.run_id).await?;
-        let answer = match answer {
-            Answer::Answered(answer) => Some(answer),
-            Answer::Closed(_) | Answer::Pending => None,
-        };
-        Ok(Response::new(StartWorkflowResponse {
-            workflow_id,
-            run_id: started.run_id.to_string(),
-            already_started: !started.is_new,
-            answer,
-            state: wire::state(state).into(),
-        }))
+        start::start(&self.engine, request.into_inner()).await.map(Response::new)
     }
 
     async fn signal_workflow(
         &self,
         request: Request<SignalWorkflowRequest>,
     ) -> Result<Response<SignalWorkflowResponse>, Status> {
-        let SignalWorkflowRequest { request_id, workflow_id, signal, payload } =
-            request.into_inner();
-        let sent = self.engine.signal(&workflow_id, &signal, &request_id, payload).await;
-        let is_new = sent.map_err(refusal)?;
-        Ok(Response::new(SignalWorkflowResponse { duplicate: !is_new }))
+        message::signal(&self.engine, request.into_inner()).await.map(Response::new)
     }
 
     async fn query_workflow(
         &self,
         request: Request<QueryWorkflowRequest>,
     ) -> Result<Response<QueryWorkflowResponse>, Status> {
-        let QueryWorkflowRequest { workflow_id, query, argument, run_id } = request.into_inner();
-        if !argument.is_empty() {
-            return Err(wrong("argument", "the runs' views take no argument"));
-        }
-        let run = wire::run_ref(&workflow_id, &run_id)?;
-        let result = self.engine.query(run, &query).await.map_err(refusal)?;
-        Ok(Response::new(QueryWorkflowResponse { result }))
+        message::query(&self.engine, request.into_inner()).await.map(Response::new)
     }
 
     async fn update_workflow(
         &self,
         request: Request<UpdateWorkflowRequest>,
     ) -> Result<Response<UpdateWorkflowResponse>, Status> {
-        let UpdateWorkflowRequest { request_id, workflow_id, update, argument } =
-            request.into_inner();
-        let answered =
-            self.engine.update(&workflow_id, &update, &request_id, argument, UPDATE_WAIT).await;
-        match answered.map_err(refusal_of("argument"))? {
-            Some(result) => Ok(Response::new(UpdateWorkflowResponse { result })),
-            None => Err(souk_mesh::error::unavailable(
-                "UPDATE_PENDING",
-                "the update is on record and has no answer yet; ask again with the same id",
-                UPDATE_WAIT,
-            )),
-        }
+        message::update(&self.engine, request.into_inner()).await.map(Response::new)
     }
 
     async fn describe_workflow(
@@ -370,20 +316,6 @@ impl WorkflowService for Service {
         let by = Caller::of(&request).subject;
         self.delete_schedule_of(request.into_inner(), &by).await.map(Response::new)
     }
-}
-
-/// The engine's own workflows are started by calls of their own.
-fn check_not_reserved(request: &StartWorkflowRequest) -> Result<(), Status> {
-    let reserved =
-        [("workflow_type", &request.workflow_type), ("workflow_id", &request.workflow_id)];
-    for (field, name) in reserved {
-        if system::is_reserved(name) {
-            let message =
-                format!("names that begin with {:?} are the engine's own", system::PREFIX);
-            return Err(wrong(field, &message));
-        }
-    }
-    Ok(())
 }
 
 /// The reason with the name of who gives it, for the record.

@@ -1,9 +1,10 @@
 //! The calls about schedules: each is told to the run of the schedule, or asked from it.
 
 mod form;
+mod tell;
 
 use futures::future::join_all;
-use souk_mesh::error::{FieldViolation, invalid_argument, request_id_reused, status, unavailable};
+use souk_mesh::error::status;
 use souk_mesh::page;
 use souk_proto::time::{timestamp, unix_ms};
 use souk_proto::workflow::v1::{
@@ -17,18 +18,16 @@ use souk_proto::workflow::v1::{
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use super::{Service, UPDATE_WAIT, wrong};
+use super::{Service, wrong};
 use crate::engine::ids::RunId;
-use crate::engine::row::RunState;
 use crate::engine::{Error, IdReuse, StartRequest};
 use crate::error::refusal;
-use crate::system::schedule::command::{
-    self, BACKFILL_TOO_LARGE, Change, Command, REQUEST_ID_REUSED, VERSION_CONFLICT,
-};
+use crate::system::schedule::command::{self, Change};
 use crate::system::schedule::definition::Overlap;
-use crate::system::schedule::state::{Answer, Input, Shown};
+use crate::system::schedule::state::{Answer, Input};
 use crate::system::schedule::{Deleted, TYPE, schedule_id, workflow_id};
 use crate::wire;
+use tell::of_run;
 
 /// Schedules on a page when the caller names no size, and at most.
 const DEFAULT_PAGE_SIZE: u32 = 50;
@@ -231,46 +230,6 @@ impl Service {
         }
     }
 
-    /// What a schedule shows of itself.
-    async fn shown(&self, schedule_id: &str) -> Result<Shown, Status> {
-        let id = workflow_id(schedule_id);
-        let state = self.engine.describe(&id).await.map_err(|error| of_run(error, schedule_id))?;
-        if state.row.state().is_closed() && state.row.state() != RunState::Continued {
-            return Err(not_found(schedule_id));
-        }
-        let view = self.engine.query(&id, <Shown as crate::engine::cx::View>::NAME).await;
-        let view = view.map_err(|error| of_run(error, schedule_id))?;
-        serde_json::from_slice(&view)
-            .map_err(|error| status(Code::Internal, "SCHEDULE_FORM", error.to_string()))
-    }
-
-    /// Has a schedule do something, and waits for its answer.
-    async fn tell(
-        &self,
-        schedule_id: &str,
-        request_id: String,
-        by: &str,
-        change: Change,
-    ) -> Result<Answer, Status> {
-        let form =
-            |error: serde_json::Error| status(Code::Internal, "SCHEDULE_FORM", error.to_string());
-        let command = Command { request_id, by: by.to_owned(), change };
-        let payload = serde_json::to_vec(&command).map_err(form)?.into();
-        // The content is part of the id: the run itself tells repetitions from other content under the same id.
-        let update_id = format!("{}/{:016x}", command.request_id, command.fingerprint());
-        let name = <Command as crate::engine::cx::Update>::NAME;
-        let id = workflow_id(schedule_id);
-        match self.engine.update(&id, name, &update_id, payload, UPDATE_WAIT).await {
-            Ok(Some(answer)) => serde_json::from_slice(&answer).map_err(form),
-            Ok(None) => Err(unavailable(
-                "UPDATE_PENDING",
-                "the change is on record and has no answer yet; ask again with the same id",
-                UPDATE_WAIT,
-            )),
-            Err(error) => Err(of_run(error, schedule_id)),
-        }
-    }
-
     /// Whether this node could start the runs of a schedule.
     fn check_action(
         &self,
@@ -289,26 +248,4 @@ impl Service {
             other => of_run(other, schedule_id),
         })
     }
-}
-
-/// What a refusal by a schedule's run means to those who know schedules only.
-fn of_run(error: Error, schedule_id: &str) -> Status {
-    match error {
-        Error::NotFound(_) | Error::Closed { .. } => not_found(schedule_id),
-        Error::UpdateRefused(failure) => match failure.code.as_str() {
-            VERSION_CONFLICT => status(Code::Aborted, VERSION_CONFLICT, failure.message),
-            REQUEST_ID_REUSED => request_id_reused(),
-            BACKFILL_TOO_LARGE => {
-                let violation = FieldViolation::new("end_time", failure.message);
-                invalid_argument(BACKFILL_TOO_LARGE, vec![violation])
-            }
-            _ => refusal(Error::UpdateRefused(failure)),
-        },
-        other => refusal(other),
-    }
-}
-
-fn not_found(schedule_id: &str) -> Status {
-    let message = format!("no schedule is known under {schedule_id:?}");
-    status(Code::NotFound, "SCHEDULE_NOT_FOUND", message)
 }

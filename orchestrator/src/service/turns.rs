@@ -1,28 +1,15 @@
 //! `ListWorkflowTurns`: the runs under one workflow id.
 
-use souk_mesh::error::{FieldViolation, invalid_argument};
 use souk_mesh::page::{self, Tokens};
-use souk_proto::workflow::v1::{
-    ListWorkflowTurnsRequest, ListWorkflowTurnsResponse, StartWorkflowRequest, WorkflowIdReuse,
-};
+use souk_proto::workflow::v1::{ListWorkflowTurnsRequest, ListWorkflowTurnsResponse};
 use tonic::Status;
 use uuid::Uuid;
 
 use super::list::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE};
 use crate::engine::Engine;
 use crate::engine::ids::RunId;
-use crate::engine::row::RunState;
 use crate::error::refusal;
 use crate::wire;
-
-/// A start that may use its workflow id again must be known by an id.
-pub fn check_request_id(request: &StartWorkflowRequest) -> Result<(), Status> {
-    if request.request_id.is_empty() && request.id_reuse() != WorkflowIdReuse::Unspecified {
-        let violation = FieldViolation::new("request_id", "it is needed with id_reuse");
-        return Err(invalid_argument("INVALID_FIELDS", vec![violation]));
-    }
-    Ok(())
-}
 
 /// One page, newest first.
 pub async fn page(
@@ -45,14 +32,4 @@ pub async fn page(
     };
     let turns = rows.iter().map(wire::summary).collect();
     Ok(ListWorkflowTurnsResponse { turns, next_page_token })
-}
-
-/// Where the run stands that a start began or joined.
-pub async fn state(engine: &Engine, workflow_id: &str, run_id: RunId) -> Result<RunState, Status> {
-    let state = engine.describe((workflow_id, run_id)).await.map_err(refusal)?.row.state();
-    if state != RunState::Continued {
-        return Ok(state);
-    }
-    // It has gone on meanwhile.
-    Ok(engine.describe(workflow_id).await.map_err(refusal)?.row.state())
 }

@@ -6,6 +6,7 @@ mod bad_input;
 pub mod bank;
 mod chaos;
 mod children;
+mod children_close;
 mod children_crash;
 mod clock;
 mod crash;
