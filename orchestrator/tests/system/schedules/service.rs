@@ -97,12 +97,18 @@ async fn a_schedule_is_made_once_and_tells_what_it_has_done() {
     assert_eq!(found, [run.workflow_id.as_str()]);
 }
 
+/// A world with the schedule `hourly`.
+async fn with_hourly(seed: u64) -> World {
+    let world = World::new(seed).await;
+    world.shop.record_order(order("").order_id);
+    create(&world, create_of("hourly", 1, hourly())).await.unwrap();
+    world
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_call_does_its_part_and_repetitions_change_nothing() {
-    let world = World::new(2).await;
-    world.shop.record_order(order("").order_id);
+    let world = with_hourly(2).await;
     let schedule_id = "hourly".to_owned();
-    create(&world, create_of("hourly", 1, hourly())).await.unwrap();
     let mut workflows = world.workflows();
 
     let pause = PauseScheduleRequest {
@@ -149,12 +155,17 @@ async fn every_call_does_its_part_and_repetitions_change_nothing() {
     let update = UpdateScheduleRequest { request_id: request_id(6), ..update };
     let refused = workflows.update_schedule(world.staff(update)).await.unwrap_err();
     is(&refused, Code::Aborted, "VERSION_CONFLICT");
+}
 
+#[tokio::test(start_paused = true)]
+async fn a_backfill_is_of_a_bounded_time_that_has_passed() {
+    let world = with_hourly(6).await;
+    let mut workflows = world.workflows();
     let now_ms = souk_orchestrator::engine::seams::Clock::now_ms(&*world.clock);
     let backfill = BackfillScheduleRequest {
         request_id: request_id(7),
-        schedule_id: schedule_id.clone(),
-        start_time: Some(timestamp(now_ms - 3 * 24 * 3_600_000 - 1)),
+        schedule_id: "hourly".to_owned(),
+        start_time: Some(timestamp(now_ms - 3 * 3_600_000 - 1)),
         end_time: Some(timestamp(now_ms)),
         ..BackfillScheduleRequest::default()
     };
@@ -170,9 +181,14 @@ async fn every_call_does_its_part_and_repetitions_change_nothing() {
     let future = BackfillScheduleRequest { end_time: Some(timestamp(now_ms + 60_000)), ..backfill };
     let refused = workflows.backfill_schedule(world.staff(future)).await.unwrap_err();
     assert_eq!(violations_of(&refused)[0].field, "end_time");
+}
 
+#[tokio::test(start_paused = true)]
+async fn the_id_of_a_deleted_schedule_is_free() {
+    let world = with_hourly(7).await;
+    let mut workflows = world.workflows();
     let delete =
-        DeleteScheduleRequest { request_id: request_id(9), schedule_id: schedule_id.clone() };
+        DeleteScheduleRequest { request_id: request_id(9), schedule_id: "hourly".to_owned() };
     workflows.delete_schedule(world.staff(delete.clone())).await.unwrap();
     workflows.delete_schedule(world.staff(delete.clone())).await.unwrap();
     let other = DeleteScheduleRequest { request_id: request_id(10), ..delete };
@@ -180,7 +196,7 @@ async fn every_call_does_its_part_and_repetitions_change_nothing() {
     is(&refused, Code::NotFound, "SCHEDULE_NOT_FOUND");
     is(&describe(&world, "hourly").await.unwrap_err(), Code::NotFound, "SCHEDULE_NOT_FOUND");
 
-    // The id is free, and what is made under it is new.
+    // What is made under it is new.
     create(&world, create_of("hourly", 11, hourly())).await.unwrap();
     assert_eq!(describe(&world, "hourly").await.unwrap().version, 1);
 }
