@@ -75,7 +75,13 @@ pub fn chunk(first_sequence: u64, count: u32, size: usize) -> HistoryChunk {
 }
 
 pub fn change(row: RunRow) -> RunChange {
-    RunChange { row, is_new: true, chunk: None, timers_set: vec![], timers_cleared: vec![] }
+    RunChange {
+        row: row.into(),
+        is_new: true,
+        chunk: None,
+        timers_set: vec![],
+        timers_cleared: vec![],
+    }
 }
 
 fn later(row: RunRow) -> RunChange {

@@ -1,13 +1,14 @@
 //! Calls: steps and compensations with their types erased, as the engine runs them.
 
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::core::Core;
+use super::cx::write_json;
 use super::failure::Failure;
 use super::limits::MAX_PAYLOAD_BYTES;
 use super::row::FailureRecord;
@@ -52,7 +53,27 @@ pub(crate) struct Call {
     pub last_failure: Option<FailureRecord>,
     /// How far the last attempt had come, as far as it is on record: JSON.
     pub progress: Option<Bytes>,
-    pub token: CancellationToken,
+    pub token: Token,
+}
+
+/// Cancels a call, and all clones of it. Made when somebody asks for it, since most calls are over at once.
+#[derive(Default)]
+pub(crate) struct Token(OnceLock<CancellationToken>);
+
+impl Token {
+    pub fn get(&self) -> &CancellationToken {
+        self.0.get_or_init(CancellationToken::new)
+    }
+
+    pub fn cancel(&self) {
+        self.get().cancel();
+    }
+}
+
+impl Clone for Token {
+    fn clone(&self) -> Token {
+        Token(OnceLock::from(self.get().clone()))
+    }
 }
 
 impl Call {
@@ -77,13 +98,13 @@ impl<S: Step> Callable for StepCall<S> {
         Box::pin(async move {
             let output = self.0.run(&context).await?;
             // Not refused: the step did something, and how to undo it stays on record.
-            let json = serde_json::to_vec(&output)
+            let json = write_json(&output)
                 .map_err(|error| StepError::permanent("OUTPUT_NOT_JSON", error.to_string()))?;
             if json.len() > MAX_PAYLOAD_BYTES {
                 let message = format!("{} bytes, at most {MAX_PAYLOAD_BYTES} are kept", json.len());
                 return Err(StepError::permanent("OUTPUT_TOO_LARGE", message));
             }
-            Ok(Bytes::from(json))
+            Ok(json)
         })
     }
 }
@@ -137,5 +158,18 @@ impl<C: Compensation> Callable for UndoCall<C> {
             self.compensation.run(&context, &self.cause).await?;
             Ok(Bytes::new())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_a_call_is_cancelled_with_it_whoever_asked_first() {
+        let token = Token::default();
+        let copy = token.clone();
+        token.cancel();
+        assert!(copy.get().is_cancelled());
     }
 }

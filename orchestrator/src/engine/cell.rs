@@ -156,12 +156,12 @@ impl RunCell {
     }
 
     /// The row as the durable events make it. `None` while nothing is durable.
-    pub fn durable_row(&self) -> Result<Option<RunRow>, Error> {
+    pub fn durable_row(&self) -> Result<Option<Arc<RunRow>>, Error> {
         self.row_before(self.durable())
     }
 
     /// The row as the events before `sequence` make it, be they durable or not.
-    pub fn row_before(&self, sequence: u64) -> Result<Option<RunRow>, Error> {
+    pub fn row_before(&self, sequence: u64) -> Result<Option<Arc<RunRow>>, Error> {
         self.tail.lock().row_before(self.run_id, sequence)
     }
 

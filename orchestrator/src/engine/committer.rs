@@ -54,8 +54,15 @@ impl Committer {
     pub fn push(&self, commit: Commit) {
         self.bytes.fetch_add(commit.bytes(), Ordering::Relaxed);
         self.count.fetch_add(1, Ordering::Relaxed);
-        self.waiting.lock().push(commit);
-        self.wake.notify_one();
+        let is_first = {
+            let mut waiting = self.waiting.lock();
+            waiting.push(commit);
+            waiting.len() == 1
+        };
+        // Who is writing comes back until nothing waits.
+        if is_first {
+            self.wake.notify_one();
+        }
     }
 
     /// Whether so much waits that new work must be refused.

@@ -89,6 +89,8 @@ pub(crate) struct Core {
     pub drain_stop: CancellationToken,
     /// It has ended.
     pub drained: CancellationToken,
+    /// Nothing becomes durable any more: fenced, or drained. One token, since everybody who waits waits for it, too.
+    pub over: CancellationToken,
 }
 
 impl Core {
@@ -120,6 +122,7 @@ impl Core {
     /// This node has lost its log: nothing of what it does may be seen any more.
     pub fn fence(&self) {
         self.fenced.cancel();
+        self.over.cancel();
         self.stop.cancel();
         self.drain_stop.cancel();
     }
@@ -297,8 +300,10 @@ impl Core {
             tokio::select! {
                 biased;
                 () = changed => {}
-                () = self.fenced.cancelled() => return Err(Error::Fenced),
-                () = self.drained.cancelled() => return Err(Error::ShuttingDown),
+                () = self.over.cancelled() => {
+                    let is_fenced = self.fenced.is_cancelled();
+                    return Err(if is_fenced { Error::Fenced } else { Error::ShuttingDown });
+                }
             }
         }
     }

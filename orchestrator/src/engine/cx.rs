@@ -6,6 +6,7 @@
 //! When a run is cancelled, everything that waits here fails with [`Failure::cancelled`], so that an ordinary `?` ends the
 //! workflow and what it did is undone. [`Cx::shielded`] gives a view that is not disturbed.
 
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +44,7 @@ pub(crate) use step::launch;
 pub use view::View;
 pub use wait::{Cancelled, Timer};
 
+use super::limits::MAX_KEPT_WRITING_BYTES;
 use super::step::Step;
 
 /// A workflow's view of the world. Cheap to clone.
@@ -134,14 +136,13 @@ impl Cx {
 
     /// Answers those who started the run and wait for an answer. The first answer stands; returns whether this is it.
     pub fn answer<T: Serialize>(&self, answer: &T) -> bool {
-        let json = serde_json::to_vec(answer);
+        let json = write_json(answer);
         let mut state = self.shared.state.lock();
         match json {
             Ok(json) if !state.answered => {
                 state.answered = true;
-                let answer = Bytes::from(json);
-                state.answer = Some(answer.clone());
-                state.emit(Body::Answered(Answered { answer }));
+                state.answer = Some(json.clone());
+                state.emit(Body::Answered(Answered { answer: json }));
                 true
             }
             Ok(_) => false,
@@ -180,6 +181,22 @@ impl IntoVersion4 for Uuid {
 pub(crate) fn from_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, serde_json::Error> {
     // An empty payload stands for `null`: callers need not send a body for signals without content.
     if json.is_empty() { serde_json::from_slice(b"null") } else { serde_json::from_slice(json) }
+}
+
+/// Writes a payload. Into memory that is used again, so that it is as large as it must be and written once.
+pub(crate) fn write_json<T: Serialize>(value: &T) -> Result<Bytes, serde_json::Error> {
+    thread_local! {
+        static WRITTEN: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    }
+    // Taken, not borrowed: what writes a value may come here again.
+    let mut written = WRITTEN.take();
+    written.clear();
+    let json =
+        serde_json::to_writer(&mut written, value).map(|()| Bytes::copy_from_slice(&written));
+    if written.capacity() <= MAX_KEPT_WRITING_BYTES {
+        WRITTEN.set(written);
+    }
+    json
 }
 
 /// Marks a type parameter that is only ever produced.

@@ -98,6 +98,7 @@ pub(crate) async fn drain_all(core: Arc<Core>) {
         }
     }
     core.drained.cancel();
+    core.over.cancel();
 }
 
 /// Returns false when the engine stops and nothing is left.
@@ -166,7 +167,7 @@ async fn drain_some(core: &Arc<Core>) -> u64 {
 struct Drained {
     cell: Arc<RunCell>,
     count: u32,
-    row: RunRow,
+    row: Arc<RunRow>,
 }
 
 async fn drain_cells(

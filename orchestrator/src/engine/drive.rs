@@ -26,14 +26,20 @@ use super::step::{Heartbeat, Policy, StepContext, StepError, StepErrorKind};
 
 /// Begins a call. Its first attempt is polled here and now: work that is done at once costs no task of its own. What is not
 /// goes on in one, with its time limits.
-pub(crate) fn launch(core: &Arc<Core>, cell: &Arc<RunCell>, call: Call, traceparent: Arc<str>) {
-    let mut drive = Drive::new(core.clone(), cell.clone(), call, traceparent);
-    if drive.is_overdue() {
+pub(crate) fn launch(
+    core: &Arc<Core>,
+    cell: &Arc<RunCell>,
+    call: Arc<Call>,
+    traceparent: Arc<str>,
+) {
+    let now_ms = core.now_ms();
+    let mut drive = Drive::new(core.clone(), cell.clone(), call, traceparent, now_ms);
+    if drive.is_overdue(now_ms) {
         // Whether an attempt was made before the node went down is unknown; none is made any more.
         drive.attempt = drive.call.failed_attempts.max(1);
         return drive.spawn(Err(StepError::overdue()));
     }
-    let mut work = drive.attempt();
+    let mut work = drive.attempt(now_ms);
     // Nobody is to be woken: the task polls what it begins with.
     match Pin::new(&mut work).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => match drive.result(result) {
@@ -51,7 +57,7 @@ type Work = CatchUnwind<AssertUnwindSafe<BoxFuture<'static, Result<Bytes, StepEr
 struct Drive {
     core: Arc<Core>,
     cell: Arc<RunCell>,
-    call: Call,
+    call: Arc<Call>,
     traceparent: Arc<str>,
     policy: Policy,
     attempt: u32,
@@ -60,35 +66,39 @@ struct Drive {
 }
 
 impl Drive {
-    fn new(core: Arc<Core>, cell: Arc<RunCell>, call: Call, traceparent: Arc<str>) -> Drive {
+    fn new(
+        core: Arc<Core>,
+        cell: Arc<RunCell>,
+        call: Arc<Call>,
+        traceparent: Arc<str>,
+        now_ms: i64,
+    ) -> Drive {
         let policy = call.callable.policy();
         // What is owed is owed however long the node was down: a compensation gets its whole time again. A step does
         // not, for its participants refuse what comes too late.
-        let since_ms = if call.is_undo() { core.now_ms() } else { call.scheduled_at_ms };
+        let since_ms = if call.is_undo() { now_ms } else { call.scheduled_at_ms };
         let give_up_at_ms = since_ms.saturating_add(in_ms(policy.total));
-        let beat = Arc::new(Heartbeat::new(core.seams.clock.clone(), call.progress.clone()));
+        let beat = Arc::new(Heartbeat::new(now_ms, call.progress.clone()));
         let attempt = call.failed_attempts + 1;
         Drive { core, cell, call, traceparent, policy, attempt, give_up_at_ms, beat }
     }
 
     /// Whether the time of the step is over before an attempt begins: the node was down, or its clock has jumped.
-    fn is_overdue(&self) -> bool {
-        self.call.kind == CallKind::Step && self.core.now_ms() >= self.give_up_at_ms
+    fn is_overdue(&self, now_ms: i64) -> bool {
+        self.call.kind == CallKind::Step && now_ms >= self.give_up_at_ms
     }
 
     /// One attempt, without its limits.
-    fn attempt(&self) -> Work {
+    fn attempt(&self, now_ms: i64) -> Work {
         let context = StepContext {
             workflow_id: self.cell.workflow_id.clone(),
-            effect_key: self.call.effect_key.clone(),
-            undone_key: self.call.undone_key.clone(),
+            call: self.call.clone(),
             attempt: self.attempt,
             traceparent: self.traceparent.clone(),
-            deadline_ms: self.core.now_ms().saturating_add(in_ms(self.policy.start_to_close)),
+            deadline_ms: now_ms.saturating_add(in_ms(self.policy.start_to_close)),
             give_up_at_ms: self.give_up_at_ms,
-            cancellation: self.call.token.clone(),
             heartbeat: self.beat.clone(),
-            resources: self.core.resources.clone(),
+            core: self.core.clone(),
         };
         let callable = self.call.callable.clone();
         let work = match &self.core.seams.attempts {
@@ -134,7 +144,7 @@ impl Drive {
                 Ok(work) => tokio::select! {
                     biased;
                     result = self.within_limits(work) => result,
-                    () = self.call.token.cancelled() => return,
+                    () = self.call.token.get().cancelled() => return,
                     () = core.stop.cancelled() => return,
                 },
             };
@@ -152,11 +162,11 @@ impl Drive {
             tokio::select! {
                 biased;
                 () = core.seams.clock.sleep(pause) => {}
-                () = call.token.cancelled() => return,
+                () = call.token.get().cancelled() => return,
                 () = core.stop.cancelled() => return,
             }
             self.attempt += 1;
-            begun = Ok(self.attempt());
+            begun = Ok(self.attempt(self.core.now_ms()));
         }
     }
 
@@ -182,8 +192,8 @@ async fn silence(
     limit: Option<Duration>,
 ) -> Duration {
     let Some(limit) = limit else { return std::future::pending().await };
-    beat.beat(None);
     let mut recorded_ms = core.now_ms();
+    beat.beat(recorded_ms, None);
     loop {
         let now_ms = core.now_ms();
         // The clock may have been set back: silence is counted from now then.

@@ -14,16 +14,22 @@ use super::event::{Body, Event};
 use super::row::RunState;
 use super::run::{Run, UpdateOutcome};
 
-/// See the module.
+/// See the module. Most commits let out a call and nothing else: what is rarer lies apart, so that queues stay small.
 #[derive(Default)]
 pub(crate) struct Effects {
-    launches: Vec<Call>,
+    launches: Vec<Arc<Call>>,
+    traceparent: Option<Arc<str>>,
+    others: Option<Box<Others>>,
+}
+
+/// Whatever is no call.
+#[derive(Default)]
+struct Others {
     /// Command and time.
     timers: Vec<(u64, i64)>,
     answer: Option<Bytes>,
     closed: Option<Outcome>,
     updates: Vec<(String, UpdateOutcome)>,
-    traceparent: Option<Arc<str>>,
     /// The run is a child, and has ended.
     child_end: Option<Box<ChildEnd>>,
 }
@@ -37,11 +43,13 @@ impl Effects {
         }
         for body in events.iter().filter_map(|event| event.body.as_ref()) {
             match body {
-                Body::TimerSet(timer) => effects.timers.push((timer.command, timer.fire_at_ms)),
-                Body::Answered(answered) => effects.answer = Some(answered.answer.clone()),
+                Body::TimerSet(timer) => {
+                    effects.others().timers.push((timer.command, timer.fire_at_ms))
+                }
+                Body::Answered(answered) => effects.others().answer = Some(answered.answer.clone()),
                 Body::UpdateAnswered(answered) => {
                     if let Some(Some(outcome)) = run.updates.get(&answered.id) {
-                        effects.updates.push((answered.id.clone(), outcome.clone()));
+                        effects.others().updates.push((answered.id.clone(), outcome.clone()));
                     }
                 }
                 Body::UndoParked(_) => metrics::counter!("souk_engine_parked_total").increment(1),
@@ -49,48 +57,41 @@ impl Effects {
                 Body::Closed(closed) => {
                     metrics::counter!("souk_engine_closed_total", "state" => closed.state().name())
                         .increment(1);
-                    effects.closed = Some(Outcome {
+                    effects.others().closed = Some(Outcome {
                         state: closed.state(),
                         result: closed.result.clone(),
                         failure: closed.failure.as_ref().map(Into::into),
                     });
                 }
                 Body::Superseded(_) => {
-                    effects.closed =
+                    effects.others().closed =
                         Some(Outcome { state: RunState::Continued, result: None, failure: None });
                 }
                 Body::Terminated(_) => {
-                    effects.closed =
+                    effects.others().closed =
                         Some(Outcome { state: RunState::Terminated, result: None, failure: None });
                 }
                 _ => {}
             }
         }
-        effects.child_end = effects.closed.as_ref().and_then(|end| child_end(run, end));
+        if let Some(others) = &mut effects.others {
+            others.child_end = others.closed.as_ref().and_then(|end| child_end(run, end));
+        }
         effects
+    }
+
+    fn others(&mut self) -> &mut Others {
+        self.others.get_or_insert_default()
     }
 
     /// Lets them out. Everything that they come from is durable. Not under the run's lock: a call may be over at once.
     pub fn release(self, core: &Arc<Core>, cell: &Arc<RunCell>) {
-        if self.answer.is_some() || self.closed.is_some() || !self.updates.is_empty() {
-            let mut published = cell.published.lock();
-            if self.answer.is_some() {
-                published.answer = self.answer;
-            }
-            if self.closed.is_some() {
-                published.closed = self.closed;
-            }
-            published.updates.extend(self.updates);
-            drop(published);
-            cell.more_published.notify_waiters();
+        if let Some(others) = self.others {
+            others.release(core, cell);
         }
         cell.more_durable.notify_waiters();
-        for (command, fire_at_ms) in self.timers {
-            core.timers.set(core.now_ms(), fire_at_ms, cell, command);
-        }
-        if let Some(end) = self.child_end {
-            let work = tell_until_known(core.clone(), *end);
-            core.seams.spawner.spawn("child-end", Box::pin(work));
+        if self.launches.is_empty() {
+            return;
         }
         let traceparent = self.traceparent.unwrap_or_else(|| "".into());
         for call in self.launches {
@@ -101,6 +102,31 @@ impl Effects {
                 tracing::error!(workflow_id = %cell.workflow_id, step = name,
                     "a call could not be begun for a panic; it is again after a restart");
             }
+        }
+    }
+}
+
+impl Others {
+    fn release(self, core: &Arc<Core>, cell: &Arc<RunCell>) {
+        let Others { timers, answer, closed, updates, child_end } = self;
+        if answer.is_some() || closed.is_some() || !updates.is_empty() {
+            let mut published = cell.published.lock();
+            if answer.is_some() {
+                published.answer = answer;
+            }
+            if closed.is_some() {
+                published.closed = closed;
+            }
+            published.updates.extend(updates);
+            drop(published);
+            cell.more_published.notify_waiters();
+        }
+        for (command, fire_at_ms) in timers {
+            core.timers.set(core.now_ms(), fire_at_ms, cell, command);
+        }
+        if let Some(end) = child_end {
+            let work = tell_until_known(core.clone(), *end);
+            core.seams.spawner.spawn("child-end", Box::pin(work));
         }
     }
 }

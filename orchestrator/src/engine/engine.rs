@@ -119,6 +119,7 @@ impl Engine {
             log_stop: CancellationToken::new(),
             drain_stop: CancellationToken::new(),
             drained: CancellationToken::new(),
+            over: CancellationToken::new(),
         });
         let spawner = core.seams.spawner.clone();
         spawner.spawn_blocking("engine-commit", Box::pin(commit_all(core.clone())));
@@ -231,7 +232,7 @@ impl Engine {
                 self.core.wait_durable(&held, 1).await?;
             }
             if let Some(row) = held.durable_row()? {
-                return Ok(row);
+                return Ok(Arc::unwrap_or_clone(row));
             }
         }
         let row = self.core.tables.run_by_workflow_id(workflow_id).await?;

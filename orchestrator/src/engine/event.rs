@@ -35,8 +35,8 @@ pub struct Event {
 #[allow(clippy::large_enum_variant)] // events are taken in one at a time, and not kept
 pub enum Body {
     /// Observation: the run was started.
-    #[prost(message, tag = "2")]
-    Started(Started),
+    #[prost(message, boxed, tag = "2")]
+    Started(Box<Started>),
     /// Observation: a step has a result.
     #[prost(message, tag = "3")]
     StepCompleted(StepCompleted),
@@ -201,5 +201,16 @@ impl Body {
             Body::Superseded(_) => "Superseded",
             Body::LeftoversBegan(_) => "LeftoversBegan",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_small_since_each_is_moved_several_times() {
+        let bytes = size_of::<Event>();
+        assert!(bytes <= 256, "{bytes} bytes");
     }
 }

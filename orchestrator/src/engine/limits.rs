@@ -8,6 +8,8 @@ pub const PROGRESS_EVERY_MS: i64 = 10_000;
 pub const MAX_ID_BYTES: usize = 256;
 /// One payload: an input, an output, a signal, an answer.
 pub const MAX_PAYLOAD_BYTES: usize = 512 * 1024;
+/// Memory that a thread keeps for writing payloads, and again for writing events.
+pub const MAX_KEPT_WRITING_BYTES: usize = 64 * 1024;
 /// Steps of one run that are under way at once.
 pub const MAX_OPEN_STEPS: usize = 1_000;
 /// Timers of one run that are open at once.

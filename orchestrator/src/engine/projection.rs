@@ -18,6 +18,8 @@ pub struct Illegal {
     pub problem: &'static str,
 }
 
+const UNKNOWN_BODY: &str = "its body is of an unknown kind";
+
 /// The row after one more event. `None` is the row of a run that does not exist yet.
 ///
 /// # Errors
@@ -28,11 +30,20 @@ pub fn apply(
     event: &Event,
     bytes: usize,
 ) -> Result<RunRow, Illegal> {
-    let sequence = row.as_ref().map_or(0, |row| row.next_sequence);
-    let illegal = |problem| Illegal { sequence, problem };
-    let body = event.body.as_ref().ok_or(illegal("its body is of an unknown kind"))?;
-    let mut row = match (row, body) {
-        (None, Body::Started(started)) => RunRow {
+    match row {
+        Some(mut row) => follow(&mut row, event, bytes).map(|()| row),
+        None => begin(run_id, event, bytes),
+    }
+}
+
+/// The row of a run after its first event.
+///
+/// # Errors
+/// If a history cannot begin with it.
+pub fn begin(run_id: RunId, event: &Event, bytes: usize) -> Result<RunRow, Illegal> {
+    let illegal = |problem| Illegal { sequence: 0, problem };
+    match event.body.as_ref().ok_or(illegal(UNKNOWN_BODY))? {
+        Body::Started(started) => Ok(RunRow {
             run_id: Bytes::copy_from_slice(run_id.as_bytes()),
             workflow_id: started.workflow_id.clone(),
             workflow_type: started.workflow_type.clone(),
@@ -52,23 +63,37 @@ pub fn apply(
                 (None, Some(lineage)) => lineage.previous_run_id.clone(),
                 (None, None) => Bytes::new(),
             },
+            updated_at_ms: event.time_ms,
+            next_sequence: 1,
+            history_bytes: bytes as u64,
             ..RunRow::default()
-        },
-        (None, _) => return Err(illegal("a history begins with Started")),
-        (Some(_), Body::Started(_)) => return Err(illegal("a run is started once")),
-        (Some(row), _) if row.state().is_closed() => return Err(illegal("the run has ended")),
-        (Some(mut row), body) => {
-            change(&mut row, body);
-            if row.state().is_closed() {
-                row.closed_at_ms = event.time_ms;
-            }
-            row
-        }
-    };
+        }),
+        _ => Err(illegal("a history begins with Started")),
+    }
+}
+
+/// Takes one more event into a row.
+///
+/// # Errors
+/// If the event cannot follow; the row is as it was, then.
+pub fn follow(row: &mut RunRow, event: &Event, bytes: usize) -> Result<(), Illegal> {
+    let sequence = row.next_sequence;
+    let illegal = |problem| Illegal { sequence, problem };
+    let body = event.body.as_ref().ok_or(illegal(UNKNOWN_BODY))?;
+    if matches!(body, Body::Started(_)) {
+        return Err(illegal("a run is started once"));
+    }
+    if row.state().is_closed() {
+        return Err(illegal("the run has ended"));
+    }
+    change(row, body);
+    if row.state().is_closed() {
+        row.closed_at_ms = event.time_ms;
+    }
     row.updated_at_ms = event.time_ms;
     row.next_sequence = sequence + 1;
     row.history_bytes += bytes as u64;
-    Ok(row)
+    Ok(())
 }
 
 fn change(row: &mut RunRow, body: &Body) {

@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::call::{UndoRunner, undo_runner};
-use super::cx::{Cx, from_json};
+use super::cx::{Cx, from_json, write_json};
 use super::failure::Failure;
 use super::limits::LONG_HISTORY_OBSERVATIONS;
 use super::rounds::{Round, Rounds};
@@ -65,10 +65,10 @@ where
 
 /// What a workflow returned, as JSON.
 pub(crate) async fn returned<O: Serialize>(cx: &Cx, output: O) -> Result<Bytes, Failure> {
-    let json = serde_json::to_vec(&output);
+    let json = write_json(&output);
     drop(output);
     match json {
-        Ok(json) => Ok(Bytes::from(json)),
+        Ok(json) => Ok(json),
         Err(error) => {
             cx.shared.state.lock().misfit_value("the result of the workflow", &error);
             futures::future::pending().await

@@ -167,23 +167,31 @@ impl Run {
     /// Takes an observation, lets the workflow go on, and returns the events of both, to be committed together.
     pub fn observe(&mut self, body: Body, now_ms: i64) -> Vec<Event> {
         let time_ms = now_ms.max(self.last_time_ms);
-        let mut bodies = vec![body];
-        let is_note = matches!(bodies[0], Body::AttemptFailed(_) | Body::Progressed(_));
-        if is_note || matches!(self.phase, Phase::Stuck(_)) {
-            self.note(&bodies[0]);
+        let is_note = matches!(body, Body::AttemptFailed(_) | Body::Progressed(_));
+        let decisions = if is_note || matches!(self.phase, Phase::Stuck(_)) {
+            self.note(&body);
+            Vec::new()
         } else {
-            match self.take(&bodies[0], time_ms) {
-                Ok(mut decisions) => bodies.append(&mut decisions),
-                Err(misfit) => bodies.push(self.become_stuck(misfit)),
+            match self.take(&body, time_ms) {
+                Ok(decisions) => decisions,
+                Err(misfit) => vec![self.become_stuck(misfit)],
             }
-        }
-        self.record(bodies, time_ms)
+        };
+        let mut events = Vec::with_capacity(1 + decisions.len());
+        self.record(&mut events, std::iter::once(body).chain(decisions), time_ms);
+        events
     }
 
-    fn record(&mut self, bodies: Vec<Body>, time_ms: i64) -> Vec<Event> {
+    fn record(
+        &mut self,
+        events: &mut Vec<Event>,
+        bodies: impl IntoIterator<Item = Body>,
+        time_ms: i64,
+    ) {
         self.last_time_ms = time_ms;
-        self.next_sequence += bodies.len() as u64;
-        bodies.into_iter().map(|body| Event { time_ms, body: Some(body) }).collect()
+        let before = events.len();
+        events.extend(bodies.into_iter().map(|body| Event { time_ms, body: Some(body) }));
+        self.next_sequence += (events.len() - before) as u64;
     }
 
     /// What was decided since the last event is void; what was on record before goes on.
@@ -272,14 +280,10 @@ impl Run {
     }
 
     /// The calls that were decided since the last time, to be started once their commit is durable.
-    pub fn take_launches(&mut self) -> Vec<Call> {
+    pub fn take_launches(&mut self) -> Vec<Arc<Call>> {
         let mut state = self.shared.state.lock();
-        if state.launches.is_empty() {
-            return Vec::new();
-        }
-        let launches = std::mem::take(&mut state.launches);
-        let call = |command| state.calls.get(command).map(|call| Call::clone(call));
-        launches.iter().filter_map(call).collect()
+        let State { launches, calls, .. } = &mut *state;
+        launches.drain(..).filter_map(|command| calls.get(&command).cloned()).collect()
     }
 
     /// Whether the run waits for nothing that must be in memory.

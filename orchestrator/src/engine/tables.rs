@@ -13,6 +13,8 @@ pub mod fjall;
 #[cfg(feature = "testing")]
 pub mod sim;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::filter::Filter;
@@ -40,7 +42,7 @@ pub enum Error {
 pub struct RunChange {
     /// The run's row after the change. Found by run id, by workflow id, in the list of its time (run ids are
     /// ordered by time), and in the scan of open runs while its state is open.
-    pub row: RunRow,
+    pub row: Arc<RunRow>,
     /// Whether the run was not in the tables before, so that its index entries are to be made.
     pub is_new: bool,
     /// The run's next events. A run that was never drained before it closed has its whole history here: with its row

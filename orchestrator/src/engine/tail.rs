@@ -1,6 +1,8 @@
 //! The newest events of a run, from their commit until they are in the tables, and the row that they make.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
@@ -9,6 +11,7 @@ use super::cell::{damaged, decode};
 use super::error::Error;
 use super::event::Event;
 use super::ids::RunId;
+use super::limits::MAX_KEPT_WRITING_BYTES;
 use super::projection;
 use super::row::RunRow;
 use super::slot::split_events;
@@ -18,24 +21,32 @@ use super::slot::split_events;
 pub(crate) struct Chunk {
     pub count: u32,
     /// The events, each with its length in front.
-    pub bytes: Bytes,
+    pub bytes: Arc<[u8]>,
 }
 
 impl Chunk {
     /// Writes events down, once for the log and for the tables.
     pub fn encode(events: &[Event]) -> Chunk {
-        let size = events.iter().map(encoded_bytes).sum();
-        let mut bytes = Vec::with_capacity(size);
+        thread_local! {
+            static WRITTEN: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+        }
+        let mut written = WRITTEN.take();
+        written.clear();
         for event in events {
             event
-                .encode_length_delimited(&mut bytes)
+                .encode_length_delimited(&mut written)
                 .expect("a vector grows as far as it is needed");
         }
-        Chunk { count: events.len() as u32, bytes: bytes.into() }
+        let chunk = Chunk { count: events.len() as u32, bytes: written.as_slice().into() };
+        if written.capacity() <= MAX_KEPT_WRITING_BYTES {
+            WRITTEN.set(written);
+        }
+        chunk
     }
 
     fn events(&self, run_id: RunId) -> Result<Vec<Bytes>, Error> {
-        split_events(self.bytes.clone()).map_err(|what| damaged(run_id, &what))
+        let bytes = Bytes::from_owner(self.bytes.clone());
+        split_events(bytes).map_err(|what| damaged(run_id, &what))
     }
 }
 
@@ -51,16 +62,16 @@ pub(crate) struct Tail {
     first_sequence: u64,
     chunks: VecDeque<Chunk>,
     /// The row that the tables have.
-    row: Option<RunRow>,
+    row: Option<Arc<RunRow>>,
     /// The row as all events make it, while there are any that the tables do not have. `None` if they cannot follow; then
     /// draining tells.
-    newest: Option<RunRow>,
+    newest: Option<Arc<RunRow>>,
 }
 
 /// What is to be drained of a run.
 pub(crate) struct Undrained {
-    pub before: Option<RunRow>,
-    pub after: RunRow,
+    pub before: Option<Arc<RunRow>>,
+    pub after: Arc<RunRow>,
     /// How many events there are.
     pub count: u32,
 }
@@ -68,12 +79,12 @@ pub(crate) struct Undrained {
 impl Tail {
     /// Of a run that is in the tables.
     pub fn of_row(row: RunRow) -> Tail {
-        Tail { first_sequence: row.next_sequence, row: Some(row), ..Tail::default() }
+        Tail { first_sequence: row.next_sequence, row: Some(Arc::new(row)), ..Tail::default() }
     }
 
     /// The row that the tables have.
     pub fn row(&self) -> Option<&RunRow> {
-        self.row.as_ref()
+        self.row.as_deref()
     }
 
     /// Whether the tables have everything.
@@ -88,19 +99,12 @@ impl Tail {
 
     /// Takes the events of a commit; `chunk` is what was written of them.
     pub fn push(&mut self, run_id: RunId, events: &[Event], chunk: Chunk) {
-        let mut row = if self.chunks.is_empty() { self.row.clone() } else { self.newest.take() };
+        let row = if self.chunks.is_empty() { self.row.clone() } else { self.newest.take() };
         let is_first = self.first_sequence == 0 && self.chunks.is_empty();
         self.chunks.push_back(chunk);
-        if row.is_none() && !is_first {
-            return;
+        if row.is_some() || is_first {
+            self.newest = row_after(row, run_id, events);
         }
-        for event in events {
-            match projection::apply(row.take(), run_id, event, encoded_bytes(event)) {
-                Ok(next) => row = Some(next),
-                Err(_) => return,
-            }
-        }
-        self.newest = row;
     }
 
     /// The events from `from` on and before `until`; `None` if the tables have the first.
@@ -124,17 +128,17 @@ impl Tail {
     }
 
     /// The row as the events before `sequence` make it.
-    pub fn row_before(&self, run_id: RunId, sequence: u64) -> Result<Option<RunRow>, Error> {
+    pub fn row_before(&self, run_id: RunId, sequence: u64) -> Result<Option<Arc<RunRow>>, Error> {
         match &self.newest {
             Some(newest) if newest.next_sequence <= sequence => return Ok(Some(newest.clone())),
             _ => {}
         }
-        let mut row = self.row.clone();
+        let mut row = self.row.as_deref().cloned();
         let count = usize::try_from(sequence.saturating_sub(self.first_sequence));
         for bytes in self.events(run_id)?.iter().take(count.unwrap_or(usize::MAX)) {
             row = Some(project(row, run_id, bytes)?);
         }
-        Ok(row)
+        Ok(row.map(Arc::new))
     }
 
     /// What is to be drained of the events before `durable`; `None` if the tables have them. The events are written behind
@@ -163,7 +167,7 @@ impl Tail {
     }
 
     /// The tables have the next `count` events, and this row.
-    pub fn drained(&mut self, count: u32, row: RunRow) {
+    pub fn drained(&mut self, count: u32, row: Arc<RunRow>) {
         let mut left = count;
         while let Some(chunk) = self.chunks.front() {
             match left.checked_sub(chunk.count) {
@@ -178,6 +182,24 @@ impl Tail {
         }
         self.row = Some(row);
     }
+}
+
+/// The row after the events of a commit; `None` if they cannot follow.
+fn row_after(row: Option<Arc<RunRow>>, run_id: RunId, events: &[Event]) -> Option<Arc<RunRow>> {
+    let mut events = events.iter();
+    let mut row = match row {
+        Some(row) => row,
+        None => {
+            let first = events.next()?;
+            Arc::new(projection::begin(run_id, first, encoded_bytes(first)).ok()?)
+        }
+    };
+    // In its place, unless the drainer writes it now.
+    let changed = Arc::make_mut(&mut row);
+    events
+        .try_for_each(|event| projection::follow(changed, event, encoded_bytes(event)))
+        .ok()
+        .map(|()| row)
 }
 
 /// The row after one more event, as it was written.
@@ -195,7 +217,8 @@ mod tests {
 
     /// Three commits of two events each.
     fn commits() -> Vec<Vec<Event>> {
-        let started = Body::Started(Started { workflow_id: "w".into(), ..Started::default() });
+        let started =
+            Body::Started(Box::new(Started { workflow_id: "w".into(), ..Started::default() }));
         let step =
             |command| Body::StepScheduled(StepScheduled { command, ..StepScheduled::default() });
         let timer = |command| Body::TimerSet(TimerSet { command, fire_at_ms: 9 });
@@ -213,7 +236,7 @@ mod tests {
     }
 
     fn written(commits: &[Vec<Event>]) -> Vec<u8> {
-        commits.iter().flat_map(|events| Chunk::encode(events).bytes).collect()
+        commits.iter().flat_map(|events| Chunk::encode(events).bytes.to_vec()).collect()
     }
 
     #[test]
@@ -222,11 +245,12 @@ mod tests {
         let mut row = None;
         for (bytes, sequence) in tail.events(RUN).unwrap().iter().zip(1..) {
             row = Some(project(row, RUN, bytes).unwrap());
-            assert_eq!(tail.row_before(RUN, sequence).unwrap(), row, "before {sequence}");
+            let before = tail.row_before(RUN, sequence).unwrap();
+            assert_eq!(before.as_deref(), row.as_ref(), "before {sequence}");
         }
         assert_eq!(
             (tail.newest.clone(), tail.row_before(RUN, u64::MAX).unwrap()),
-            (row.clone(), row)
+            (row.clone().map(Arc::new), row.map(Arc::new))
         );
     }
 
@@ -239,7 +263,7 @@ mod tests {
         assert_eq!((first.count, first.after.next_sequence, first.before.is_none()), (4, 4, true));
         assert_eq!(plain, written(&commits()[..2]));
         tail.drained(first.count, first.after.clone());
-        assert_eq!((tail.len(), tail.row()), (2, Some(&first.after)));
+        assert_eq!((tail.len(), tail.row()), (2, Some(&*first.after)));
 
         plain.clear();
         let rest = tail.undrained(RUN, 6, &mut plain).unwrap().unwrap();

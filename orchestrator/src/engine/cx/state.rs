@@ -73,7 +73,7 @@ pub(crate) struct State {
     pub waiters: BTreeMap<u64, Waker>,
     pub next_waiter: u64,
     /// Calls on record without an outcome.
-    pub calls: BTreeMap<u64, Box<Call>>,
+    pub calls: BTreeMap<u64, Arc<Call>>,
     /// Those of them that were decided since the last event.
     pub launches: Vec<u64>,
     pub signals: BTreeMap<String, Inbox>,
@@ -154,6 +154,10 @@ impl State {
             return;
         }
         self.history_bytes += body.encoded_len() as u64;
+        if self.decisions.is_empty() {
+            // Most events lead to one decision: a vector that grows by itself begins with more.
+            self.decisions.reserve_exact(1);
+        }
         self.decisions.push(body);
     }
 

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use super::inheritance::Taken;
 use super::state::{State, Wait};
 use super::wait::{drop_command, poll_command};
-use super::{Cx, Entry, Part, from_json};
-use crate::engine::call::{Call, CallKind, Callable, StepCall};
+use super::{Cx, Entry, Part, from_json, write_json};
+use crate::engine::call::{Call, CallKind, Callable, StepCall, Token};
 use crate::engine::error::StuckCode;
 use crate::engine::event::{Body, StepScheduled, Undo};
 use crate::engine::failure::Failure;
@@ -36,8 +36,8 @@ impl<S: Step> StepFuture<S> {
         if let Some(failure) = state.cancellation(self.cx.shielded) {
             return Err(failure);
         }
-        let input = match serde_json::to_vec(&step) {
-            Ok(input) => Bytes::from(input),
+        let input = match write_json(&step) {
+            Ok(input) => input,
             Err(error) => {
                 state.misfit_value(S::NAME, &error);
                 Bytes::new()
@@ -104,9 +104,9 @@ pub(crate) fn launch(
         failed_attempts: 0,
         last_failure: None,
         progress: None,
-        token: tokio_util::sync::CancellationToken::new(),
+        token: Token::default(),
     };
-    state.calls.insert(command, Box::new(call));
+    state.calls.insert(command, Arc::new(call));
     state.launches.push(command);
 }
 

@@ -1,5 +1,7 @@
 //! What new events of a run change in the tables. Pure: live draining and recovery share it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::engine::cell::damaged;
@@ -25,7 +27,8 @@ pub(crate) fn change_of(
     for bytes in events {
         after = Some(project(after, run_id, bytes)?);
     }
-    let after = after.ok_or_else(|| damaged(run_id, "no events and no row"))?;
+    let after = after.ok_or_else(|| damaged(run_id, "no events and no row"))?.into();
+    let before = before.map(Arc::new);
     let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
     Ok(change_to(&Undrained { before, after, count }, &events.concat()))
 }

@@ -100,7 +100,7 @@ impl Engine {
             if let Some(error) = closed_error(cell, run) {
                 return Err(error);
             }
-            let now = cell.row_before(u64::MAX)?.unwrap_or_default().open_children;
+            let now = cell.row_before(u64::MAX)?.unwrap_or_default().open_children.clone();
             let mut open = now.iter().filter(|child| child.ends_with_parent());
             if !open.all(|child| ended.contains(&child.workflow_id.as_str())) {
                 return Err(Error::Overloaded("the child has started another child"));

@@ -255,11 +255,11 @@ fn keep(
             what: started.workflow_type.clone(),
             problem: error.to_string(),
         })?;
-        let events = run.observe(Body::Started(started.clone()), core.now_ms());
+        let events = run.observe(Body::Started(Box::new(started.clone())), core.now_ms());
         return Ok((run, events));
     }
     let mut events = history[..plan.kept as usize].to_vec();
-    events[0].body = Some(Body::Started(started.clone()));
+    events[0].body = Some(Body::Started(Box::new(started.clone())));
     let workflow_id = started.workflow_id.as_str().into();
     let mut replay = Replay::new(&core.registry, run_id, workflow_id);
     for event in &events {

@@ -89,7 +89,7 @@ impl Engine {
             return Ok(None);
         }
         let held = core.directory.hold(&cell);
-        let events = next.observe(Body::Started(event), core.now_ms());
+        let events = next.observe(Body::Started(Box::new(event)), core.now_ms());
         let begin = core.prepare(&cell, &mut next, &events);
         match end {
             None => core.committer.push(begin),

@@ -230,7 +230,7 @@ impl Engine {
         let mut guard = cell.run.lock();
         let held = core.directory.insert(cell.clone(), departures)?;
         if Arc::ptr_eq(&held, cell) {
-            let events = run.observe(Body::Started(event), core.now_ms());
+            let events = run.observe(Body::Started(Box::new(event)), core.now_ms());
             core.commit(cell, &mut run, &events);
             if run.is_closed() {
                 run.unload();

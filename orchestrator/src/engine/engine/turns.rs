@@ -120,7 +120,7 @@ impl Engine {
         if let Some(held) = self.find(run) {
             self.core.wait_durable(&held, 1).await?;
             if let Some(row) = held.durable_row()? {
-                return Ok(row);
+                return Ok(Arc::unwrap_or_clone(row));
             }
         }
         let row = self.core.tables.run(run_id).await?;

@@ -1,5 +1,7 @@
 //! What an observation changes, before the workflow is polled for it.
 
+use std::sync::Arc;
+
 use super::{Phase, Run};
 use crate::engine::cx::Part;
 use crate::engine::event::Body;
@@ -94,14 +96,14 @@ impl Run {
         }
         match body {
             Body::AttemptFailed(failed) => {
-                if let Some(call) = state.calls.get_mut(&failed.command) {
+                if let Some(call) = state.calls.get_mut(&failed.command).map(Arc::make_mut) {
                     call.failed_attempts = failed.attempt;
                     call.last_failure.clone_from(&failed.failure);
                     call.progress = failed.progress.clone().or_else(|| call.progress.take());
                 }
             }
             Body::Progressed(progressed) => {
-                if let Some(call) = state.calls.get_mut(&progressed.command) {
+                if let Some(call) = state.calls.get_mut(&progressed.command).map(Arc::make_mut) {
                     call.progress = Some(progressed.progress.clone());
                 }
             }

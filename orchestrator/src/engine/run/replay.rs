@@ -317,7 +317,8 @@ impl<'a> Replay<'a> {
             let mut state = self.run.shared.state.lock();
             state.launches = state.calls.keys().copied().collect();
         }
-        let events = self.run.record(bodies, time_ms);
+        let mut events = Vec::new();
+        self.run.record(&mut events, bodies, time_ms);
         Replayed { run: self.run, events, at: self.at }
     }
 }

@@ -1,6 +1,7 @@
 //! A run that goes on in the place of one that was reset: what it takes in, and how it ends.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -28,7 +29,7 @@ impl Run {
             let count = state.occurrences.entry(Cow::Owned(used.name.clone())).or_insert(0);
             *count = used.count.max(*count);
         }
-        for call in state.calls.values_mut() {
+        for call in state.calls.values_mut().map(Arc::make_mut) {
             call.scheduled_at_ms = time_ms;
             call.failed_attempts = 0;
             call.last_failure = None;

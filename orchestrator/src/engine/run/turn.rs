@@ -150,10 +150,12 @@ impl Run {
             }
         };
         let events = match begun {
-            Ok(()) => run.observe(Body::Started(started), now_ms),
+            Ok(()) => run.observe(Body::Started(Box::new(started)), now_ms),
             Err(misfit) => {
                 let stuck = run.become_stuck(misfit);
-                run.record(vec![Body::Started(started), stuck], now_ms)
+                let mut events = Vec::new();
+                run.record(&mut events, [Body::Started(Box::new(started)), stuck], now_ms);
+                events
             }
         };
         (run, events)

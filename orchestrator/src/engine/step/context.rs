@@ -6,7 +6,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Heartbeat, StepError};
-use crate::engine::resources::Resources;
+use crate::engine::call::Call;
+use crate::engine::core::Core;
 
 /// The name space of ids that are made from effect keys (random, fixed for ever).
 const EFFECT_NAMESPACE: Uuid = Uuid::from_u128(0x8d0e_3c52_51f4_4a0e_9f6f_3b1d_7c2a_90e4);
@@ -15,15 +16,14 @@ const EFFECT_NAMESPACE: Uuid = Uuid::from_u128(0x8d0e_3c52_51f4_4a0e_9f6f_3b1d_7
 #[derive(Clone)]
 pub struct StepContext {
     pub(crate) workflow_id: Arc<str>,
-    pub(crate) effect_key: Arc<str>,
-    pub(crate) undone_key: Option<Arc<str>>,
+    pub(crate) call: Arc<Call>,
     pub(crate) attempt: u32,
     pub(crate) traceparent: Arc<str>,
     pub(crate) deadline_ms: i64,
     pub(crate) give_up_at_ms: i64,
-    pub(crate) cancellation: CancellationToken,
     pub(crate) heartbeat: Arc<Heartbeat>,
-    pub(crate) resources: Arc<Resources>,
+    /// Shared by all calls of the engine, and copied as seldom as possible: it has the resources and the clock.
+    pub(crate) core: Arc<Core>,
 }
 
 impl StepContext {
@@ -34,7 +34,7 @@ impl StepContext {
 
     /// The step's name, or the undo's: what the effect key says between workflow id and occurrence.
     pub fn step(&self) -> &str {
-        let key: &str = &self.effect_key;
+        let key = self.effect_key();
         let of_run = key.strip_prefix(&*self.workflow_id).unwrap_or(key).trim_start_matches('/');
         of_run.rsplit_once('/').map_or(of_run, |(step, _)| step)
     }
@@ -42,18 +42,18 @@ impl StepContext {
     /// Workflow id, step name and occurrence: the same in every attempt, after every crash. Hand it to whoever can
     /// recognise a repetition by it.
     pub fn effect_key(&self) -> &str {
-        &self.effect_key
+        &self.call.effect_key
     }
 
     /// The effect key as a UUID (version 5), for those who take nothing else.
     pub fn effect_id(&self) -> Uuid {
-        effect_id(&self.effect_key)
+        effect_id(self.effect_key())
     }
 
     /// In a compensation: the effect key of the step that it undoes. In an undo that was owed without a step, and in
     /// a step: its own.
     pub fn undone_key(&self) -> &str {
-        self.undone_key.as_deref().unwrap_or(&self.effect_key)
+        self.call.undone_key.as_deref().unwrap_or(self.effect_key())
     }
 
     /// [`StepContext::undone_key`] as a UUID: what [`StepContext::effect_id`] was in the step that is undone.
@@ -83,12 +83,15 @@ impl StepContext {
 
     /// Cancelled when nobody waits for the step any more. The attempt's future is dropped then, too.
     pub fn cancellation(&self) -> &CancellationToken {
-        &self.cancellation
+        self.call.token.get()
     }
 
     /// The same, with signs of life that the engine does not hear.
     pub(crate) fn unheard(&self) -> StepContext {
-        StepContext { heartbeat: Arc::new(self.heartbeat.unheard()), ..self.clone() }
+        StepContext {
+            heartbeat: Arc::new(self.heartbeat.unheard(self.core.now_ms())),
+            ..self.clone()
+        }
     }
 
     /// A resource that the engine was opened with.
@@ -96,7 +99,7 @@ impl StepContext {
     /// # Errors
     /// Retryable `RESOURCE_MISSING` if there is none of this type: the node is wired wrongly, the run is not to blame.
     pub fn resource<T: Send + Sync + 'static>(&self) -> Result<&T, StepError> {
-        self.resources.get().ok_or_else(|| {
+        self.core.resources.get().ok_or_else(|| {
             let name = std::any::type_name::<T>();
             StepError::retryable(
                 "RESOURCE_MISSING",

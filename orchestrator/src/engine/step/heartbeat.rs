@@ -1,18 +1,14 @@
 //! Signs of life of a long attempt, and how far it has come.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{StepContext, StepError};
 use crate::engine::limits::MAX_PROGRESS_BYTES;
-use crate::engine::seams::Clock;
 
 /// What all attempts of one call on this node share.
 pub(crate) struct Heartbeat {
-    clock: Arc<dyn Clock>,
     beat: Mutex<Beat>,
 }
 
@@ -24,20 +20,19 @@ struct Beat {
 
 impl Heartbeat {
     /// `progress` is what is on record.
-    pub fn new(clock: Arc<dyn Clock>, progress: Option<Bytes>) -> Heartbeat {
-        let beat = Beat { at_ms: clock.now_ms(), progress, is_recorded: true };
-        Heartbeat { clock, beat: Mutex::new(beat) }
+    pub fn new(at_ms: i64, progress: Option<Bytes>) -> Heartbeat {
+        Heartbeat { beat: Mutex::new(Beat { at_ms, progress, is_recorded: true }) }
     }
 
     /// One that knows what this one knows; what it is told does not come here.
-    pub fn unheard(&self) -> Heartbeat {
-        Heartbeat::new(self.clock.clone(), self.progress())
+    pub fn unheard(&self, at_ms: i64) -> Heartbeat {
+        Heartbeat::new(at_ms, self.progress())
     }
 
     /// An attempt has begun, or tells something.
-    pub fn beat(&self, progress: Option<Bytes>) {
+    pub fn beat(&self, at_ms: i64, progress: Option<Bytes>) {
         let mut beat = self.beat.lock();
-        beat.at_ms = self.clock.now_ms();
+        beat.at_ms = at_ms;
         if progress.is_some() {
             beat.progress = progress;
             beat.is_recorded = false;
@@ -82,7 +77,7 @@ impl StepContext {
             let message = format!("{} bytes, at most {MAX_PROGRESS_BYTES} are kept", json.len());
             return Err(StepError::permanent("PROGRESS_TOO_LARGE", message));
         }
-        self.heartbeat.beat(Some(Bytes::from(json)));
+        self.heartbeat.beat(self.core.now_ms(), Some(Bytes::from(json)));
         Ok(())
     }
 

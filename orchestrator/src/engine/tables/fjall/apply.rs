@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ::fjall::OwnedWriteBatch;
 use prost::Message;
 
-use super::values::ClosedRun;
+use super::values::encode_closed;
 use super::{FjallTables, keys};
 use crate::engine::ids::RunId;
 use crate::engine::log::fjall::TablesDatabase;
@@ -25,14 +25,15 @@ pub(super) fn apply(tables: &FjallTables, step: DrainStep) -> Result<(), Error> 
     let mut batch = OwnedWriteBatch::with_capacity(keyspaces.database.clone(), writes)
         .durability(Some(::fjall::PersistMode::Buffer));
     // A batch must not hold one key twice, and a workflow id may have been used again within the step.
-    let mut newest_runs: BTreeMap<String, RunId> = BTreeMap::new();
-    for change in step.runs {
+    let mut newest_runs: BTreeMap<&str, RunId> = BTreeMap::new();
+    let mut memory = Vec::new();
+    for change in &step.runs {
         if change.is_new {
             let run_id = change.row.id();
-            let newest = newest_runs.entry(change.row.workflow_id.clone()).or_insert(run_id);
+            let newest = newest_runs.entry(&change.row.workflow_id).or_insert(run_id);
             *newest = run_id.max(*newest);
         }
-        apply_change(tables, &mut batch, change)?;
+        apply_change(tables, &mut batch, change, &mut memory)?;
     }
     for (workflow_id, run_id) in newest_runs {
         batch.insert(&keyspaces.workflow_ids, workflow_id.as_bytes(), &run_id.as_bytes()[..]);
@@ -44,24 +45,26 @@ pub(super) fn apply(tables: &FjallTables, step: DrainStep) -> Result<(), Error> 
 fn apply_change(
     tables: &FjallTables,
     batch: &mut OwnedWriteBatch,
-    change: RunChange,
+    change: &RunChange,
+    memory: &mut Vec<u8>,
 ) -> Result<(), Error> {
     let keyspaces = &tables.store.tables;
     let run_id = change.row.id();
-    let RunChange { row, is_new, mut chunk, timers_set, timers_cleared } = change;
+    let RunChange { row, is_new, chunk, timers_set, timers_cleared } = change;
+    let mut chunk = chunk.as_ref();
     let (before, mut inline) =
-        if is_new { (None, None) } else { tables.stored(&tables.snapshot(), run_id)? };
-    index(keyspaces, batch, before.as_ref(), &row);
-    for timer in &timers_cleared {
+        if *is_new { (None, None) } else { tables.stored(&tables.snapshot(), run_id)? };
+    index(keyspaces, batch, before.as_ref(), row);
+    for timer in timers_cleared {
         batch.remove(&keyspaces.timers, &keys::timer(timer)[..]);
     }
     for timer in timers_set.iter().filter(|timer| !timers_cleared.contains(timer)) {
         batch.insert(&keyspaces.timers, &keys::timer(timer)[..], []);
     }
-    if is_new && row.state().is_closed() {
-        inline = chunk.take_if(|chunk| chunk.bytes.len() <= INLINE_HISTORY_BYTES);
+    if *is_new && row.state().is_closed() {
+        inline = chunk.take_if(|chunk| chunk.bytes.len() <= INLINE_HISTORY_BYTES).cloned();
     }
-    if let Some(chunk) = &chunk {
+    if let Some(chunk) = chunk {
         let key = keys::history(run_id, chunk.first_sequence);
         batch.insert(&keyspaces.history, &key[..], chunk.encode_to_vec());
     }
@@ -69,8 +72,9 @@ fn apply_change(
         if before.is_some_and(|before| !before.state().is_closed()) {
             batch.remove(&keyspaces.open, &run_id.as_bytes()[..]);
         }
-        let closed = ClosedRun { row, history: inline };
-        batch.insert(&keyspaces.closed, &run_id.as_bytes()[..], closed.encode_to_vec());
+        memory.clear();
+        encode_closed(row, inline.as_ref(), memory);
+        batch.insert(&keyspaces.closed, &run_id.as_bytes()[..], &memory[..]);
     } else {
         batch.insert(&keyspaces.open, &run_id.as_bytes()[..], row.encode_to_vec());
     }

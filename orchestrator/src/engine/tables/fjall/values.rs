@@ -13,6 +13,18 @@ pub(super) struct ClosedRun {
     pub(super) history: Option<HistoryChunk>,
 }
 
+/// Writes a [`ClosedRun`], of which the row is shared.
+pub(super) fn encode_closed(
+    row: &RunRow,
+    history: Option<&HistoryChunk>,
+    value: &mut impl bytes::BufMut,
+) {
+    prost::encoding::message::encode(1, row, value);
+    if let Some(chunk) = history {
+        prost::encoding::message::encode(2, chunk, value);
+    }
+}
+
 /// Reads a value; the error says what is wrong.
 pub(super) fn decode<M: Message + Default>(value: &[u8]) -> Result<M, String> {
     M::decode(value).map_err(|error| error.to_string())

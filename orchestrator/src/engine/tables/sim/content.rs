@@ -82,7 +82,7 @@ impl TableContent {
             for timer in &change.timers_cleared {
                 self.timers.remove(&timer_key(timer));
             }
-            self.runs.insert(run_id, change.row.clone());
+            self.runs.insert(run_id, RunRow::clone(&change.row));
         }
         for (workflow_id, run_id) in newest_runs {
             self.workflow_ids.insert(workflow_id.to_owned(), run_id);
