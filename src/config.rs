@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use souk_mesh::{config, server, telemetry};
+use souk_mesh::{bus, config, server, telemetry};
 
 /// Everything that can be set. docs/OPERATIONS.md lists it.
 #[derive(Clone, Debug, Deserialize)]
@@ -21,6 +21,8 @@ pub struct Config {
     pub mesh: Mesh,
     /// How many calls a service serves at once.
     pub limits: server::Limits,
+    /// The event bus.
+    pub bus: bus::Config,
     /// Logs and traces.
     pub telemetry: telemetry::Config,
     /// The edge.
@@ -71,6 +73,7 @@ impl Default for Config {
             listen: Listen::default(),
             mesh: Mesh::default(),
             limits: server::Limits::default(),
+            bus: bus::Config::default(),
             telemetry: telemetry::Config::default(),
             edge: souk_edge::Config::default(),
             user: souk_user::Config::default(),

@@ -42,7 +42,7 @@ async fn run(mut config: Config, roles: &[Role]) -> Result<()> {
     let telemetry = telemetry::init("souk", &config.telemetry)?;
     let ports = Ports::take(&config, roles).await?;
     let clock = Arc::new(SystemClock);
-    let platform = Platform::open(&config.data, clock, config.limits)
+    let platform = Platform::open(&config.data, clock, config.limits, &config.bus)
         .with_context(|| format!("the data folder {} cannot be used", config.data.display()))?;
     let child = provider::start_where_none_is_configured(&mut config, roles).await?;
 

@@ -8,19 +8,29 @@
 //! can list and replay.
 
 mod admin;
+mod config;
 mod consume;
 pub mod embedded;
+pub mod rabbitmq;
 pub mod retry;
 mod topic;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use souk_proto::event::v1::Event;
 
 pub use admin::service as admin_service;
+pub use config::Config;
 pub use consume::consume;
 pub use topic::Topics;
 
 use crate::store;
+
+/// Longest name of a queue.
+const QUEUE_NAME_LENGTH: usize = 100;
+/// Longest reason that is kept, in characters.
+const REASON_LENGTH: usize = 2000;
 
 /// What can go wrong on a bus.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +68,34 @@ pub enum Error {
         /// The codec's reason.
         source: prost::DecodeError,
     },
+    /// The URL of the broker is malformed. It is not shown, as it may hold a password.
+    #[error("the RabbitMQ URL is not of the form amqp://user:password@host:port/vhost")]
+    Url,
+    /// The broker refused something, or the connection to it is lost; trying again may help.
+    #[error("{doing}: {source}")]
+    Broker {
+        /// What was being done.
+        doing: &'static str,
+        /// What the broker or the connection said.
+        source: Box<lapin::Error>,
+    },
+    /// The broker did not answer; trying again may help.
+    #[error("{doing}: no answer within {limit:?}")]
+    Silent {
+        /// What was being done.
+        doing: &'static str,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// The broker has taken a queue away from its consumer; trying again may help.
+    #[error("the broker has ended the consumer")]
+    Cancelled,
+    /// The broker could not take an event; trying again may help.
+    #[error("the broker did not confirm an event")]
+    Unconfirmed,
+    /// The queue of dead letters was deleted under way; it is made again with the next connection.
+    #[error("there is no queue for dead letters")]
+    NoDeadLetterQueue,
 }
 
 impl From<rusqlite::Error> for Error {
@@ -85,12 +123,33 @@ impl HandlerError {
     pub fn reject(reason: impl ToString) -> Self {
         HandlerError { reason: reason.to_string(), retry: false }
     }
+
+    /// The reason as it is kept with a dead letter.
+    fn kept_reason(&self) -> &str {
+        let end = self.reason.char_indices().nth(REASON_LENGTH);
+        end.map_or(&self.reason, |(at, _)| &self.reason[..at])
+    }
 }
 
 /// Any error met on the way is taken as one that may pass; the attempts are bounded.
 impl<E: std::error::Error> From<E> for HandlerError {
     fn from(error: E) -> Self {
         HandlerError::retry(error)
+    }
+}
+
+/// What events are kept in order by; those without an aggregate stand alone.
+fn aggregate_of(event: &Event) -> &str {
+    if event.aggregate_id.is_empty() { &event.event_id } else { &event.aggregate_id }
+}
+
+/// Names of queues are parts of other names, of files among them.
+fn check_queue_name(name: &str) -> Result<(), Error> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-_".contains(c);
+    if !name.is_empty() && name.len() <= QUEUE_NAME_LENGTH && name.chars().all(allowed) {
+        Ok(())
+    } else {
+        Err(Error::QueueName(name.to_owned()))
     }
 }
 
@@ -144,7 +203,8 @@ pub trait Bus: Send + Sync + 'static {
 #[async_trait]
 pub trait Subscription: Send + Sync {
     /// Waits for deliveries; at least one, at most `limit`. Loses nothing when it is dropped
-    /// before it returns.
+    /// before it returns. What it returns after a `settle` has returned heeds the failures of that,
+    /// even when it was called before.
     async fn receive(&self, limit: usize) -> Result<Vec<Delivery>, Error>;
 
     /// Tells what became of deliveries; durable when it returns. After an error it can be called

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::bus::embedded::Embedded;
 use crate::bus::{self, Bus};
 use crate::client::Directory;
 use crate::clock::{SharedClock, SystemClock};
@@ -82,12 +81,17 @@ impl Platform {
     ///
     /// # Errors
     /// [`Error::Folder`], [`Error::Keys`], [`Error::Bus`].
-    pub fn open(data: &Path, clock: SharedClock, limits: server::Limits) -> Result<Self, Error> {
+    pub fn open(
+        data: &Path,
+        clock: SharedClock,
+        limits: server::Limits,
+        bus: &bus::Config,
+    ) -> Result<Self, Error> {
         make_folder(data)?;
         let keys = Arc::new(Keys::load_or_create(data)?);
         let bus_folder = data.join(BUS_FOLDER);
         make_folder(&bus_folder)?;
-        let bus = Arc::new(Embedded::open(&bus_folder, Arc::clone(&clock))?);
+        let bus = bus.open(&bus_folder, Arc::clone(&clock))?;
         let tasks = Tasks::new();
         let stack = ServerStack::new(Arc::clone(&keys), Arc::clone(&clock), tasks.token(), limits);
         Ok(Self {
@@ -120,7 +124,8 @@ impl Platform {
     /// When the folder cannot be used.
     #[must_use]
     pub fn for_tests_at(temp: &Path, clock: SharedClock) -> Self {
-        Self::open(temp, clock, server::Limits::default()).expect("a test's folder can be used")
+        Self::open(temp, clock, server::Limits::default(), &bus::Config::default())
+            .expect("a test's folder can be used")
     }
 
     /// The same platform for one service: its calls show themselves as `service:<name>`.

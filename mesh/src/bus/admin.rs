@@ -1,6 +1,7 @@
 //! The gRPC service by which people look after dead letters.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use souk_proto::mesh::v1::event_admin_service_server::{
@@ -27,6 +28,9 @@ const LARGEST_PAGE: u32 = 500;
 pub fn service(bus: Arc<dyn Bus>, keys: &Keys) -> EventAdminServiceServer<impl EventAdminService> {
     EventAdminServiceServer::new(Admin { bus, tokens: Tokens::new(keys) })
 }
+
+/// When to ask again while the broker is away.
+const AWAY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 struct Admin {
     bus: Arc<dyn Bus>,
@@ -100,7 +104,18 @@ impl From<Error> for Status {
             Error::Full { .. } => {
                 error::status(Code::ResourceExhausted, "BUS_FULL", error.to_string())
             }
-            Error::QueueName(_) | Error::Topic(_) | Error::Lock { .. } | Error::Decode { .. } => {
+            Error::Broker { .. }
+            | Error::Silent { .. }
+            | Error::Cancelled
+            | Error::Unconfirmed
+            | Error::NoDeadLetterQueue => {
+                error::unavailable("BUS_AWAY", error.to_string(), AWAY_RETRY_AFTER)
+            }
+            Error::QueueName(_)
+            | Error::Topic(_)
+            | Error::Lock { .. }
+            | Error::Decode { .. }
+            | Error::Url => {
                 tracing::error!(%error, "the event bus failed");
                 error::status(Code::Internal, "INTERNAL", "the event bus failed")
             }

@@ -3,7 +3,7 @@
 //! Deliveries wait in lanes, one per aggregate; a lane runs one handler at a time. When a handler
 //! fails, what waits behind it in its lane goes back untried, so that it comes after it again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::{Bus, Delivery, DeliveryTag, Error, HandlerError, Outcome, Subscription};
+use super::{Bus, Delivery, DeliveryTag, Error, HandlerError, Outcome, Subscription, aggregate_of};
 use crate::tasks::Tasks;
 use crate::{panic, telemetry};
 
@@ -58,6 +58,7 @@ where
         drain: tasks.token(),
         lanes: HashMap::new(),
         ready: VecDeque::new(),
+        failed: HashSet::new(),
         running: JoinSet::new(),
         outcomes: Vec::new(),
         next_settling: Instant::now(),
@@ -86,6 +87,9 @@ struct Consumer<H> {
     lanes: HashMap<String, VecDeque<Delivery>>,
     /// Lanes whose next delivery can run.
     ready: VecDeque<String>,
+    /// Lanes whose failure is not settled yet: what is still delivered of them comes too early, and
+    /// goes back.
+    failed: HashSet<String>,
     running: JoinSet<Ended>,
     outcomes: Vec<(DeliveryTag, Outcome)>,
     next_settling: Instant,
@@ -143,7 +147,11 @@ where
 
     fn admit(&mut self, delivery: Delivery) {
         self.unsettled += 1;
-        let name = lane_of(&delivery.event).to_owned();
+        let name = aggregate_of(&delivery.event).to_owned();
+        if self.failed.contains(&name) {
+            self.outcomes.push((delivery.tag, Outcome::Deferred));
+            return;
+        }
         let lane = self.lanes.entry(name.clone()).or_insert_with(|| {
             self.ready.push_back(name);
             VecDeque::new()
@@ -179,6 +187,7 @@ where
                 let behind = self.lanes.remove(&ended.lane).unwrap_or_default();
                 let deferred = behind.into_iter().map(|next| (next.tag, Outcome::Deferred));
                 self.outcomes.extend(deferred);
+                self.failed.insert(ended.lane);
             }
         }
     }
@@ -188,6 +197,7 @@ where
         self.subscription.settle(&self.outcomes).await?;
         self.unsettled -= self.outcomes.len();
         self.outcomes.clear();
+        self.failed.clear();
         Ok(())
     }
 
@@ -213,11 +223,6 @@ async fn received(
         Some(receiving) => receiving.await,
         None => std::future::pending().await,
     }
-}
-
-/// What is kept in order: an aggregate's events. Those of none are in no order.
-fn lane_of(event: &Event) -> &str {
-    if event.aggregate_id.is_empty() { &event.event_id } else { &event.aggregate_id }
 }
 
 async fn handle<F>(

@@ -18,7 +18,9 @@ use async_trait::async_trait;
 use souk_proto::event::v1::Event;
 use tokio::sync::watch;
 
-use super::{Bus, DeadLetter, DeadLetterQuery, Error, Replay, Subscription, Topics};
+use super::{
+    Bus, DeadLetter, DeadLetterQuery, Error, Replay, Subscription, Topics, check_queue_name,
+};
 use crate::clock::SharedClock;
 use crate::store::Store;
 
@@ -26,8 +28,6 @@ use crate::store::Store;
 pub const POLL_MS: u64 = 250;
 /// The file of the log in the bus's folder.
 const LOG_FILE: &str = "events.db";
-/// Longest name of a queue.
-const QUEUE_NAME_LENGTH: usize = 100;
 
 /// How much of the log is kept.
 #[derive(Clone, Copy, Debug)]
@@ -116,15 +116,5 @@ impl Bus for Embedded {
             self.shared.store.write(move |connection| log::replay(connection, &which)).await?;
         self.shared.news.send_replace(());
         Ok(replayed)
-    }
-}
-
-/// Queue names become file names.
-fn check_queue_name(name: &str) -> Result<(), Error> {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-_".contains(c);
-    if !name.is_empty() && name.len() <= QUEUE_NAME_LENGTH && name.chars().all(allowed) {
-        Ok(())
-    } else {
-        Err(Error::QueueName(name.to_owned()))
     }
 }

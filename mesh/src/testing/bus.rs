@@ -35,6 +35,7 @@ pub struct BusUnderTest {
 /// When the bus breaks the contract.
 pub async fn bus_contract(make: impl AsyncFn() -> BusUnderTest) {
     every_queue_gets_what_its_topics_match(make().await).await;
+    a_new_queue_begins_with_what_is_kept(make().await).await;
     unsettled_events_come_again(make().await).await;
     a_failed_event_comes_again_before_the_later_ones_of_its_aggregate(make().await).await;
     a_rejected_event_is_dead_and_can_be_replayed(make().await).await;
@@ -42,6 +43,7 @@ pub async fn bus_contract(make: impl AsyncFn() -> BusUnderTest) {
     a_queue_has_one_consumer_at_a_time(make().await).await;
     malformed_names_are_refused(make().await).await;
     handlers_run_in_order_per_aggregate_and_side_by_side(make().await).await;
+    order_is_kept_past_failures(make().await).await;
     a_panicking_handler_is_tried_again(make().await).await;
     a_drain_waits_for_handlers_and_keeps_their_outcome(make().await).await;
 }
@@ -99,6 +101,20 @@ async fn every_queue_gets_what_its_topics_match(under: BusUnderTest) {
     assert_eq!(got[0].attempt, 1);
     let got = receive(&*some, 3).await;
     assert_eq!(ids(&got), ["order.created/a/1", "payment.succeeded/b/1", "order.created/c/1"]);
+}
+
+async fn a_new_queue_begins_with_what_is_kept(under: BusUnderTest) {
+    publish(&under, &[event("t.a", "a", 1), event("u", "b", 1), event("t.a", "a", 2)]).await;
+    let late = subscribe(&under, "late", &["t.*"]).await;
+    publish(&under, &[event("t.b", "a", 3)]).await;
+    assert_eq!(ids(&receive(&*late, 3).await), ["t.a/a/1", "t.a/a/2", "t.b/a/3"]);
+    drop(late);
+    let again = subscribe(&under, "late", &["t.*"]).await;
+    let got = receive(&*again, 3).await;
+    assert_eq!(ids(&got), ["t.a/a/1", "t.a/a/2", "t.b/a/3"], "they were not added twice");
+    settle(&*again, &got, &Outcome::Done).await;
+    publish(&under, &[event("t.b", "a", 4)]).await;
+    assert_eq!(ids(&receive(&*again, 1).await), ["t.b/a/4"]);
 }
 
 async fn unsettled_events_come_again(under: BusUnderTest) {
@@ -265,6 +281,44 @@ async fn handlers_run_in_order_per_aggregate_and_side_by_side(under: BusUnderTes
     }
     tasks.drain(DRAIN).await.expect("the consumer ends");
     for (aggregate, versions) in &*seen.lock() {
+        assert_eq!(*versions, (1..=VERSIONS).collect::<Vec<_>>(), "{aggregate}");
+    }
+}
+
+async fn order_is_kept_past_failures(under: BusUnderTest) {
+    const AGGREGATES: usize = 4;
+    const VERSIONS: i64 = 25;
+    let tasks = Tasks::new();
+    // Every third call fails, whatever it is for.
+    let answer = |_: &Event, call: usize| match call % 3 {
+        2 => Err(HandlerError::retry("not now")),
+        _ => Ok(()),
+    };
+    let done: Arc<Mutex<BTreeMap<String, Vec<i64>>>> = Arc::default();
+    let doing = done.clone();
+    let mut seeing = start(&under, &tasks, move |event, call| {
+        let answered = answer(event, call);
+        if answered.is_ok() {
+            let aggregate = event.aggregate_id.clone();
+            doing.lock().entry(aggregate).or_default().push(event.aggregate_version);
+        }
+        answered
+    })
+    .await;
+    for version in 1..=VERSIONS {
+        // They come while others fail.
+        let of_version = |aggregate: usize| event("t", &format!("a{aggregate}"), version);
+        publish(&under, &(0..AGGREGATES).map(of_version).collect::<Vec<_>>()).await;
+        (under.pass_ms)(retry::FIRST_PAUSE_MS);
+    }
+    let all = AGGREGATES * VERSIONS as usize;
+    while done.lock().values().map(Vec::len).sum::<usize>() < all {
+        (under.pass_ms)(retry::LONGEST_PAUSE_MS);
+        let seen = tokio::time::timeout(Duration::from_millis(100), seeing.recv()).await;
+        assert!(!matches!(seen, Ok(None)), "the consumer runs");
+    }
+    tasks.drain(DRAIN).await.expect("the consumer ends");
+    for (aggregate, versions) in &*done.lock() {
         assert_eq!(*versions, (1..=VERSIONS).collect::<Vec<_>>(), "{aggregate}");
     }
 }

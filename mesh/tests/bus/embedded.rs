@@ -35,15 +35,6 @@ fn ids(deliveries: &[Delivery]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_new_queue_begins_with_what_is_kept() {
-    let folder = tempfile::tempdir().unwrap();
-    let bus = open(folder.path());
-    bus.publish(vec![event("t", "a", 1), event("t", "b", 1)]).await.unwrap();
-    let queue = bus.subscribe("late", &["#"]).await.unwrap();
-    assert_eq!(ids(&queue.receive(10).await.unwrap()), ["t/a/1", "t/b/1"]);
-}
-
-#[tokio::test]
 async fn two_processes_on_one_folder_see_each_others_events() {
     let folder = tempfile::tempdir().unwrap();
     let (one, other) = (open(folder.path()), open(folder.path()));

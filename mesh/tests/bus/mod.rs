@@ -1,7 +1,8 @@
-//! The event bus: the contract on the embedded one, what is its own, relays and administration.
+//! The event bus: the contract on both, what is their own, relays and administration.
 
 mod admin;
 mod embedded;
+mod rabbitmq;
 mod relay;
 
 use std::path::Path;

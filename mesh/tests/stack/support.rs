@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, Stream, StreamExt as _};
+use souk_mesh::bus;
 use souk_mesh::client::Channel;
 use souk_mesh::clock::SystemClock;
 use souk_mesh::identity::{Role, Roles};
@@ -163,7 +164,10 @@ impl Shop {
     /// A shop with these limits.
     pub async fn limited(way: Way, stub: Stub, limits: Limits) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let open = || Platform::open(data.path(), Arc::new(SystemClock), limits).unwrap();
+        let open = || {
+            Platform::open(data.path(), Arc::new(SystemClock), limits, &bus::Config::default())
+                .unwrap()
+        };
         let server = open();
         let catalog = Routes::new(CatalogServiceServer::new(stub.clone()));
         let order = Routes::new(OrderServiceServer::new(stub));

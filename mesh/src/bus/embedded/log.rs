@@ -6,7 +6,7 @@ use prost::Message;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use souk_proto::event::v1::Event;
 
-use crate::bus::{DeadLetter, DeadLetterQuery, Error, Replay, Topics};
+use crate::bus::{DeadLetter, DeadLetterQuery, Error, Replay, Topics, aggregate_of};
 
 /// The log is trimmed whenever a cursor has passed so many events …
 const TRIM_EVERY: i64 = 256;
@@ -155,11 +155,6 @@ fn is_behind(connection: &Connection, queue: &str, aggregate: &str) -> Result<bo
     Ok(connection
         .prepare_cached("SELECT 1 FROM redelivery WHERE queue = ?1 AND aggregate = ?2 LIMIT 1")?
         .exists([queue, aggregate])?)
-}
-
-/// What events are kept in order by; those without an aggregate stand alone.
-pub(super) fn aggregate_of(event: &Event) -> &str {
-    if event.aggregate_id.is_empty() { &event.event_id } else { &event.aggregate_id }
 }
 
 fn decode(row: &Row<'_>, column: usize, position: i64) -> Result<Event, Error> {

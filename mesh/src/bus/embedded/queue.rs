@@ -15,13 +15,11 @@ use tokio::time::{Instant, sleep_until};
 use super::log::{self, Again, Found, Page};
 use super::{POLL_MS, Shared};
 use crate::bus::{
-    Delivery, DeliveryTag, Error, HandlerError, Outcome, Subscription, Topics, retry,
+    Delivery, DeliveryTag, Error, HandlerError, Outcome, Subscription, Topics, aggregate_of, retry,
 };
 
 /// A cursor that only passes events of other topics is saved after so many.
 const SAVE_EVERY: i64 = 1000;
-/// Longest reason that is kept, in characters.
-const REASON_LENGTH: usize = 2000;
 const POLL: Duration = Duration::from_millis(POLL_MS);
 /// From one look at the tables to the next, unless there was more than was asked for: a look costs
 /// about as much for one event as for a hundred.
@@ -59,6 +57,9 @@ struct Progress {
     deferred: Vec<(DeliveryTag, Outcome)>,
     /// Something that was waited for may be due.
     look_again: bool,
+    /// Counts settlings with failures: a look at the tables from before such a one is stale, as it
+    /// does not know who is behind whom.
+    failures: u64,
 }
 
 #[derive(Clone)]
@@ -86,7 +87,7 @@ impl Progress {
             }
             let tag = DeliveryTag(found.position);
             let in_flight = InFlight {
-                aggregate: log::aggregate_of(&found.event).into(),
+                aggregate: aggregate_of(&found.event).into(),
                 failed_attempts: found.failed_attempts,
                 from_log: found.from_log,
             };
@@ -190,11 +191,18 @@ impl Subscription for Queue {
             sleep_until(receiving.next_look).await;
             receiving.next_look = Instant::now() + LOOK_INTERVAL;
             receiving.news.mark_unchanged();
-            self.progress.lock().look_again = false;
+            let failures = {
+                let mut progress = self.progress.lock();
+                progress.look_again = false;
+                progress.failures
+            };
             let page = self.fetch(limit).await?;
             let is_last = page.scanned_to >= page.head;
             let look_again = {
                 let mut progress = self.progress.lock();
+                if progress.failures != failures {
+                    continue;
+                }
                 progress.scanned_to = page.scanned_to;
                 let deliveries = progress.admit(page.found);
                 if !is_last {
@@ -238,6 +246,8 @@ impl Subscription for Queue {
         self.dead.increment(dead);
         let mut progress = self.progress.lock();
         progress.cursor = progress.cursor.max(to);
+        progress.failures +=
+            u64::from(outcomes.iter().any(|(_, outcome)| *outcome != Outcome::Done));
         for (tag, _) in outcomes {
             progress.from_log.remove(&tag.0);
             let delivery = progress.in_flight.remove(&tag.0);
@@ -246,11 +256,6 @@ impl Subscription for Queue {
         }
         Ok(())
     }
-}
-
-fn shortened(reason: &str) -> &str {
-    let end = reason.char_indices().nth(REASON_LENGTH);
-    end.map_or(reason, |(at, _)| &reason[..at])
 }
 
 /// One write that settles deliveries.
@@ -289,7 +294,7 @@ impl Settling<'_> {
             position,
             failed_attempts,
             not_before_ms: self.now_ms + pause_ms.unwrap_or(0),
-            reason: shortened(&error.reason),
+            reason: error.kept_reason(),
         };
         match pause_ms {
             Some(_) => log::again(self.connection, self.queue, &again).map(|()| false),
