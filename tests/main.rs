@@ -11,6 +11,7 @@ mod challenge;
 mod crash;
 mod grpcurl;
 mod mesh;
+mod operations;
 mod ordering;
 mod process;
 mod provider_away;

@@ -7,6 +7,7 @@ use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use souk_orchestrator::engine::log::fjall::{FjallLog, StorageError, Store};
 use souk_orchestrator::engine::log::sim::Unsynced;
+use souk_orchestrator::engine::reset::ResetRequest;
 use souk_orchestrator::engine::seams::Seams;
 use souk_orchestrator::engine::step::{Compensation, Irreversible, Step, StepContext, StepError};
 use souk_orchestrator::engine::tables::fjall::FjallTables;
@@ -314,4 +315,10 @@ async fn a_running_node_tells_all_open_runs_once_drained_or_not_idle_or_not() {
     let history: Vec<_> =
         world.engine.history_of(&run).map(|event| event.unwrap().event).collect().await;
     assert_eq!(history, world.history(&run.workflow_id).await);
+    // What has just ended, or has been taken the place of, is open in the tables still.
+    let reset = ResetRequest { reason: "tested".into(), ..ResetRequest::default() };
+    world.engine.reset("idle", reset).await.unwrap();
+    world.signal("young", "confirm", "1").await.unwrap();
+    world.end("young").await;
+    assert_eq!(told(&world).await, ["idle"]);
 }

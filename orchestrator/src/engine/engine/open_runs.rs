@@ -9,6 +9,7 @@ use crate::engine::directory::Found;
 use crate::engine::error::Error;
 use crate::engine::ids::RunId;
 use crate::engine::limits::MAX_PAGE_ROWS;
+use crate::engine::row::RunRow;
 
 /// An open run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,16 @@ impl Engine {
         let known = young.iter().map(|run| run.run_id).collect();
         let walk = Walk { engine: self.clone(), page: young, known, after: None, is_done: false };
         stream::unfold(walk, |mut walk| async move { Some((walk.next().await?, walk)) })
+    }
+
+    /// Whether a run that the tables take for open is known to have ended.
+    fn has_ended(&self, row: &RunRow) -> bool {
+        match self.core.directory.find(&row.workflow_id) {
+            Found::Here(held) if held.run_id == row.id() => held.published.lock().closed.is_some(),
+            // Another one is the newest under its id.
+            Found::Here(_) => true,
+            Found::Absent(_) => false,
+        }
     }
 
     /// The history of this very run so far, be another one open under its workflow id by now or not.
@@ -77,7 +88,10 @@ impl Walk {
             };
             self.is_done = rows.is_empty();
             self.after = rows.last().map(|row| row.id()).or(self.after);
-            let runs = rows.into_iter().filter(|row| !self.known.contains(&row.id()));
+            let (known, engine) = (&self.known, &self.engine);
+            let runs = rows.into_iter().filter(|row| !known.contains(&row.id()));
+            // The tables are a moment behind: what has just ended is open there.
+            let runs = runs.filter(|row| !engine.has_ended(row));
             self.page.extend(runs.map(|row| OpenRun {
                 run_id: row.id(),
                 workflow_id: row.workflow_id,
