@@ -20,8 +20,8 @@
 //! 5. **What is kept must stand.** If a step of the kept part was undone behind it, the reset is refused, and says how far back
 //!    it must go. An owed undo that ran has undone what the *starter* did, which the run cannot do again: that is refused
 //!    unless who resets says that it is done again.
-//! 6. **Children know their parent's run.** A run is reset only to where it has none that is open, and has started none since;
-//!    a run that has ended and whose parent was told so is not reset.
+//! 6. **Children know their parent's run.** A run is reset only to where it has none that is open, has started none since, and
+//!    has undone none; a run that has ended and whose parent was told so is not reset.
 
 mod point;
 mod survey;

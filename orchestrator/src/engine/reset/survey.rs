@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::is_observation;
 use crate::engine::cx::fingerprint;
-use crate::engine::event::{Body, DroppedStep, Inherited, Reset, Started, Undo};
+use crate::engine::event::{Body, DroppedStep, END_CHILD, Inherited, Reset, Started, Undo};
 
 /// See the module.
 #[derive(Default)]
@@ -33,6 +33,8 @@ pub(super) struct Survey {
     observation: u64,
     /// Children that are open at that event, or were started behind it.
     pub(super) open_children: BTreeMap<u64, String>,
+    /// Command of a child of the kept part → its workflow id.
+    kept_children: BTreeMap<u64, String>,
 }
 
 impl Survey {
@@ -103,8 +105,12 @@ impl Survey {
             Body::Reset(reset) => self.reset_before(is_kept, reset),
             Body::ChildScheduled(child) => {
                 self.open_children.insert(child.command, child.workflow_id.clone());
+                if is_kept {
+                    self.kept_children.insert(child.command, child.workflow_id.clone());
+                }
             }
-            Body::ChildClosed(child) if is_kept => {
+            // The end that is taken in again is known, too.
+            Body::ChildClosed(child) if sequence <= self.kept => {
                 self.open_children.remove(&child.command);
             }
             _ => {}
@@ -154,6 +160,18 @@ impl Survey {
     }
 
     fn begin_undo(&mut self, sequence: u64, undoes: u64, name: &str) -> Result<(), String> {
+        if name == END_CHILD {
+            // Whether a child is open says more than who has asked it to end.
+            return Ok(());
+        }
+        if let Some(child) = self.kept_children.get(&undoes)
+            && !self.is_compensating
+        {
+            let event = sequence + 1;
+            return Err(format!(
+                "what its child {child:?} did was undone by event {event}, and a child is not started again; start another run"
+            ));
+        }
         self.undone.insert(name.to_owned());
         if let Some(open) = self.open.get_mut(&undoes) {
             open.is_begun = true;

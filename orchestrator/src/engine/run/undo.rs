@@ -72,9 +72,14 @@ impl Run {
         false
     }
 
+    /// What compensations are told. A run that has returned has none: it only has children end.
+    fn cause_of_undo(&self) -> Failure {
+        self.cause.clone().unwrap_or_else(|| Failure::new("UNKNOWN", ""))
+    }
+
     /// Schedules the next compensation, or ends the run.
     pub(super) fn undo_next(&mut self) -> Result<(), Misfit> {
-        let cause = self.cause.clone().unwrap_or_else(|| Failure::new("UNKNOWN", ""));
+        let cause = self.cause_of_undo();
         let shared = self.shared.clone();
         let mut state = shared.state.lock();
         if self.leftovers.is_none() && self.waits_for_child(&mut state) {
@@ -137,7 +142,7 @@ impl Run {
     /// The parked compensation gets a new round of attempts, under the same command and effect key.
     pub(super) fn retry_undo(&mut self) {
         let Phase::Parked(undoing) = self.phase else { return };
-        let Some(cause) = self.cause.clone() else { return };
+        let cause = self.cause_of_undo();
         let mut state = self.shared.state.lock();
         let entry = state.ledger.get(undoing.undoes, part_of(undoing.name));
         let Some(entry) = entry else { return };
