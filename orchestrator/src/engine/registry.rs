@@ -146,6 +146,12 @@ impl Registry {
         self
     }
 
+    /// Whether an undo of this name can be run without its step: what resets need of all undo that is on record.
+    #[must_use]
+    pub fn has_compensation(&self, name: &str) -> bool {
+        self.compensations.contains_key(name)
+    }
+
     pub(crate) fn compensations(&self) -> Compensations {
         self.compensations.clone()
     }

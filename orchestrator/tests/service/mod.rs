@@ -3,6 +3,7 @@
 mod access;
 mod attributes;
 mod batches;
+mod children;
 mod events;
 mod history;
 mod lists;

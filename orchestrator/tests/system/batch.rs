@@ -9,6 +9,7 @@ use souk_orchestrator::engine::{Filter, StartRequest};
 use souk_orchestrator::system::batch::{
     Batch, Operation, Progress, RUNS_PER_SECOND, TYPE, Which, workflow_id,
 };
+use souk_orchestrator::testing::Fault as AttemptFault;
 
 use crate::engine::bank::Behaviour;
 use crate::engine::deaths::dies_during;
@@ -141,6 +142,36 @@ async fn a_run_that_changes_between_finding_and_acting_is_left_alone() {
     let told: Progress = serde_json::from_slice(&end.result.unwrap()).unwrap();
     assert_eq!(counts(&told), [59, 59, 0, 0]);
     assert_eq!(world.row("w03").await.state(), RunState::Paused);
+}
+
+/// What was found is looked at again when it is acted on: a run may have become another one's business by then.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_the_filter_does_not_mean_any_more_is_left_alone_though_it_was_found() {
+    let world = World::new(1).await;
+    for id in ["stays", "held", "gone on"] {
+        world.start(id, &waiting()).await.unwrap();
+    }
+    world.pass(Duration::from_secs(1)).await;
+    world.faults.always("souk.batch.act", AttemptFault::Away);
+    let batch = of(Operation::Cancel, "state = running AND type = transfer AND open_undo = 2");
+    let id = begin(&world, "b", &batch).await;
+    world.environment.until(&id, "attempt 1 souk.batch.act").await;
+    // It could still be cancelled, but whoever asked for the batch did not mean a paused run.
+    world.engine.pause("held", "by hand").await.unwrap();
+    world.signal("gone on", "confirm", "1").await.unwrap();
+    world.end("gone on").await;
+    world.faults.repair("souk.batch.act");
+    let end = world.end(&id).await;
+    let told: Progress = serde_json::from_slice(&end.result.unwrap()).unwrap();
+    assert_eq!(counts(&told), [3, 1, 2, 0], "{told:?}");
+    let mut notes: Vec<_> =
+        told.notes.iter().map(|note| (note.workflow_id.as_str(), note.why.as_str())).collect();
+    notes.sort_unstable();
+    let expected = [("gone on", "it has ended"), ("held", "the filter does not mean it any more")];
+    assert_eq!(notes, expected);
+    assert_eq!(world.end("stays").await.state, RunState::Cancelled);
+    let held = world.row("held").await;
+    assert_eq!((held.state(), held.cancel_requested), (RunState::Paused, false));
 }
 
 #[tokio::test(start_paused = true)]

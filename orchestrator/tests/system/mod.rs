@@ -1,5 +1,6 @@
 //! The engine's own workflows.
 
 mod batch;
+mod batch_golden;
 mod runs;
 mod schedules;

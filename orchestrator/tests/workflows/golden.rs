@@ -3,6 +3,7 @@
 //! `SOUK_RECORD=1 cargo test -p souk-orchestrator golden` writes those that are missing. A recorded history is never written
 //! anew because the code has changed: that is what `cx.version` is for. See docs/WORKFLOWS.md.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -135,6 +136,32 @@ fn every_recorded_order_is_on_the_list() {
         let name = file.file_stem().unwrap().to_str().unwrap();
         assert!(NAMES.contains(&name), "{name}");
     }
+}
+
+/// Whoever adds a step with an undo has histories of it recorded; a reset must find that undo without its step.
+#[test]
+fn every_undo_that_was_ever_on_record_is_registered_for_resets() {
+    let registry = souk_orchestrator::replay::registry();
+    let mut found = BTreeSet::new();
+    for folder in ["place_order", "schedule", "batch"] {
+        let folder = path("").parent().unwrap().with_file_name(folder);
+        for file in std::fs::read_dir(folder).unwrap() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            let (_, history) = from_text(&text).unwrap();
+            let undo = history.into_iter().filter_map(|event| match event.body? {
+                Body::StepScheduled(step) => step.undo,
+                Body::UndoOwed(owed) => owed.undo,
+                Body::ChildScheduled(child) => child.undo,
+                _ => None,
+            });
+            found.extend(undo.map(|undo| undo.name));
+        }
+    }
+    let missing: Vec<&String> =
+        found.iter().filter(|name| !registry.has_compensation(name)).collect();
+    assert!(missing.is_empty(), "Registry::compensation lacks {missing:?}");
+    let known: Vec<&str> = found.iter().map(String::as_str).collect();
+    assert_eq!(known, ["CancelOrder", "ReleaseStock", "ReturnPayment"]);
 }
 
 fn misfit(run_id: RunId, history: &[Event]) -> Misfit {
