@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use async_trait::async_trait;
 use souk_orchestrator::engine::cx::{Signal as _, View as _};
+use souk_orchestrator::engine::engine::Footprint;
+use souk_orchestrator::engine::limits::OVERLOAD_RETRY_MS;
 use souk_orchestrator::engine::log::fjall::{FjallLog, Store};
 use souk_orchestrator::engine::row::RunState;
 use souk_orchestrator::engine::seams::Seams;
 use souk_orchestrator::engine::tables::fjall::FjallTables;
-use souk_orchestrator::engine::{Answer, Engine, Options, Outcome, Resources, StartRequest};
+use souk_orchestrator::engine::{Answer, Engine, Error, Options, Outcome, Resources, StartRequest};
 
 use super::contender::{Contender, Lag, Round};
 use super::load::Load;
@@ -28,6 +30,8 @@ const ORDER_LIMIT: Duration = Duration::from_secs(60);
 const LONG_LIMIT: Duration = Duration::from_secs(600);
 /// How often it is looked how far the tables are behind.
 const LAG_EVERY: Duration = Duration::from_millis(20);
+/// The pause before an engine that was overloaded is asked again: what it tells its clients.
+const OVERLOAD_PAUSE: Duration = Duration::from_millis(OVERLOAD_RETRY_MS);
 /// Orders by which the size of a commit is found.
 const SIZING_ORDERS: u64 = 20;
 
@@ -67,7 +71,8 @@ impl Node {
     pub async fn order(&self, number: u64) -> Result<()> {
         let input = self.payloads.order(number);
         let request = StartRequest::new(format!("order-{number}"), ORDER, &input)?;
-        let (_, answer) = self.engine.start_and_wait(request, ORDER_LIMIT).await?;
+        let order = || self.engine.start_and_wait(request.clone(), ORDER_LIMIT);
+        let (_, answer) = until_admitted(order).await?;
         match answer {
             Answer::Closed(end) if end.state == RunState::Completed => Ok(()),
             other => bail!("order {number} did not complete: {other:?}"),
@@ -81,7 +86,7 @@ impl Node {
     pub async fn start_waiting(&self, number: u64) -> Result<()> {
         let input = self.payloads.order(number);
         let request = StartRequest::new(format!("waiting-{number}"), WAITING, &input)?;
-        self.engine.start(request).await?;
+        until_admitted(|| self.engine.start(request.clone())).await?;
         Ok(())
     }
 
@@ -127,6 +132,14 @@ impl Node {
         }
     }
 
+    /// What it holds in memory.
+    ///
+    /// # Errors
+    /// When it is not in memory.
+    pub fn long_footprint(&self) -> Result<Footprint> {
+        self.engine.footprint("long").context("the long run is not in memory")
+    }
+
     /// Lets it end, and says how many steps it has done.
     ///
     /// # Errors
@@ -150,6 +163,21 @@ impl Node {
     pub fn lag(&self) -> Lag {
         let (bytes, age_ms) = self.engine.undrained();
         Lag { bytes, age_ms }
+    }
+}
+
+/// Asks an engine that is overloaded again and again. The time until it takes the work in is the caller's wait, too.
+async fn until_admitted<T, F: Future<Output = Result<T, Error>>>(
+    ask: impl Fn() -> F,
+) -> Result<T, Error> {
+    let until = Instant::now() + ORDER_LIMIT;
+    loop {
+        match ask().await {
+            Err(Error::Overloaded(_)) if Instant::now() < until => {
+                tokio::time::sleep(OVERLOAD_PAUSE).await;
+            }
+            result => return result,
+        }
     }
 }
 

@@ -17,7 +17,8 @@ use super::event::{Body, Event, Started};
 use super::idle::Idle;
 use super::ids::{LogId, RunId};
 use super::limits::{
-    MAX_LOADED_RUNS, MAX_PAYLOAD_BYTES, MAX_UNDRAINED_BYTES, MAX_WAITING_COMMITS, RETENTION_DAYS,
+    MAX_LOADED_RUNS, MAX_PAYLOAD_BYTES, MAX_UNDRAINED_BYTES, MAX_UNDRAINED_RUNS,
+    MAX_WAITING_COMMITS, RETENTION_DAYS,
 };
 use super::log::Log;
 use super::registry::Registry;
@@ -45,6 +46,8 @@ pub struct Options {
     pub max_waiting_commits: usize,
     /// Bytes of the log that may be missing in the tables before new work is refused.
     pub max_undrained_bytes: u64,
+    /// Runs with events that are missing in the tables, before new starts are refused.
+    pub max_undrained_runs: usize,
 }
 
 impl Default for Options {
@@ -52,10 +55,11 @@ impl Default for Options {
         Options {
             drain_delay: Duration::from_millis(500),
             idle_after: Duration::from_secs(60),
-            max_idle_runs: 20_000,
+            max_idle_runs: 10_000,
             retention: Some(Duration::from_secs(RETENTION_DAYS * 24 * 3600)),
             max_waiting_commits: MAX_WAITING_COMMITS,
             max_undrained_bytes: MAX_UNDRAINED_BYTES,
+            max_undrained_runs: MAX_UNDRAINED_RUNS,
         }
     }
 }
@@ -142,6 +146,9 @@ impl Core {
     /// Like [`Core::admit`], for work that takes memory until it is done.
     pub fn admit_start(&self) -> Result<(), Error> {
         self.admit()?;
+        if self.drainer.lag_runs() >= self.options.max_undrained_runs {
+            return Err(Error::Overloaded("too many runs are not in the tables yet"));
+        }
         if self.directory.len() >= MAX_LOADED_RUNS {
             return Err(Error::Overloaded("too many runs are in memory"));
         }
@@ -229,7 +236,8 @@ impl Core {
         let first_sequence = run.next_sequence - events.len() as u64;
         let chunk = Chunk::encode(events);
         cell.tail.lock().push(cell.run_id, events, chunk.clone());
-        let and_then = run.next_turn.take().map(|turn| Box::new(self.begin_turn(cell, run, turn)));
+        let next = run.next_turn.take();
+        let and_then = next.map(|turn| Box::new(self.begin_turn(cell, run, *turn)));
         let cell = cell.clone();
         Commit { cell, first_sequence, chunk, effects, and_then }
     }

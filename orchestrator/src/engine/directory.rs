@@ -17,12 +17,26 @@ use super::idle::Idle;
 
 /// Locks over which the runs are spread.
 const SHARDS: usize = 64;
+/// A shard gives room back when it uses less than one in so many places …
+const SHRINK_BELOW: usize = 8;
+/// … but keeps room for so many runs.
+const LEAST_PLACES: usize = 64;
 
 #[derive(Default)]
 struct Shard {
     cells: HashMap<Arc<str>, Arc<RunCell>>,
     /// How often a cell has left.
     departures: u64,
+}
+
+impl Shard {
+    /// Gives back what a burst has left, well after it, so that no place is given back and taken in turn.
+    fn shrink(&mut self) {
+        let cells = self.cells.len().max(LEAST_PLACES);
+        if self.cells.capacity() / SHRINK_BELOW >= cells {
+            self.cells.shrink_to(2 * cells);
+        }
+    }
 }
 
 /// See the module.
@@ -126,6 +140,7 @@ impl Directory {
         let is_it = shard.cells.get(&cell.workflow_id).is_some_and(|here| Arc::ptr_eq(here, cell));
         if is_it {
             shard.cells.remove(&cell.workflow_id);
+            shard.shrink();
             shard.departures += 1;
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
@@ -136,5 +151,48 @@ impl Directory {
     pub fn hold(&self, cell: &Arc<RunCell>) -> Held {
         cell.pin();
         Held::of_pinned(cell.clone(), self.idle.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::ids::RunId;
+    use crate::engine::seams::SystemClock;
+
+    const MANY: usize = 20_000;
+
+    fn places(directory: &Directory) -> usize {
+        directory.shards.iter().map(|shard| shard.lock().cells.capacity()).sum()
+    }
+
+    #[test]
+    fn the_room_that_a_burst_took_is_given_back_behind_it() {
+        let directory = Directory::new(Arc::new(Idle::new(Arc::new(SystemClock), MANY)));
+        let cells: Vec<_> = (0..MANY)
+            .map(|number| {
+                let run_id = RunId(uuid::Uuid::from_u128(number as u128));
+                let workflow_id = number.to_string().into();
+                Arc::new(RunCell::new(run_id, workflow_id, "t".into(), bytes::Bytes::new()))
+            })
+            .collect();
+        for cell in &cells {
+            drop(directory.insert(cell.clone(), 0));
+        }
+        let most = places(&directory);
+        assert!(most >= MANY, "{most}");
+        for cell in &cells[..MANY / 2] {
+            directory.remove(cell);
+        }
+        assert_eq!(places(&directory), most, "half of it may be needed again at once");
+        for cell in &cells[MANY / 2..] {
+            directory.remove(cell);
+        }
+        assert!(
+            places(&directory) <= SHARDS * LEAST_PLACES * SHRINK_BELOW,
+            "{}",
+            places(&directory)
+        );
+        assert_eq!(directory.len(), 0);
     }
 }

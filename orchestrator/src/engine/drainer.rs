@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -18,7 +18,8 @@ use super::core::Core;
 use super::error::Error;
 use super::ids::Slot;
 use super::limits::{
-    DRAIN_EARLY_BYTES, DRAIN_RETRY_MS, MAX_BYTES_PER_DRAIN, MAX_RUNS_PER_DRAIN, TRIM_EVERY_BYTES,
+    DRAIN_EARLY_BYTES, DRAIN_EARLY_RUNS, DRAIN_RETRY_MS, MAX_BYTES_PER_DRAIN, MAX_RUNS_PER_DRAIN,
+    TRIM_EVERY_BYTES,
 };
 use super::row::{Cursor, RunRow};
 use super::tables::DrainStep;
@@ -44,11 +45,14 @@ pub(crate) struct Drainer {
     applying_ms: Mutex<Option<i64>>,
     wake: Notify,
     bytes: AtomicU64,
+    /// Runs that wait to be drained.
+    runs: AtomicUsize,
 }
 
 impl Drainer {
     pub fn push(&self, slot: DrainSlot) {
         self.bytes.fetch_add(slot.bytes, Ordering::Relaxed);
+        self.runs.fetch_add(slot.cells.len(), Ordering::Relaxed);
         self.slots.lock().push_back(slot);
         self.wake.notify_one();
     }
@@ -56,6 +60,16 @@ impl Drainer {
     /// Bytes of the log that are not in the tables.
     pub fn lag_bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Runs with durable events that are not in the tables.
+    pub fn lag_runs(&self) -> usize {
+        self.runs.load(Ordering::Relaxed)
+    }
+
+    /// Whether so much waits that it must not wait any longer.
+    fn is_long(&self) -> bool {
+        self.lag_bytes() >= DRAIN_EARLY_BYTES || self.lag_runs() >= DRAIN_EARLY_RUNS
     }
 
     /// When the oldest slot that is not in the tables became durable, in unix milliseconds.
@@ -114,9 +128,7 @@ async fn wait_until_due(core: &Arc<Core>) -> bool {
                 () = core.drain_stop.cancelled() => {}
             },
             Some(_) if core.fenced.is_cancelled() => return false,
-            Some(_) if stopping || core.drainer.lag_bytes() >= DRAIN_EARLY_BYTES => {
-                return true;
-            }
+            Some(_) if stopping || core.drainer.is_long() => return true,
             Some(at_ms) => {
                 let delay_ms = core.options.drain_delay.as_millis() as i64;
                 let left_ms = at_ms.saturating_add(delay_ms) - core.now_ms();
@@ -160,6 +172,7 @@ async fn drain_some(core: &Arc<Core>) -> u64 {
     }
     *core.drainer.applying_ms.lock() = None;
     core.drainer.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    core.drainer.runs.fetch_sub(cells.len(), Ordering::Relaxed);
     bytes
 }
 

@@ -97,7 +97,7 @@ impl Engine {
         writer[..8].copy_from_slice(&seams.random.next_u64().to_le_bytes());
         writer[8..].copy_from_slice(&seams.random.next_u64().to_le_bytes());
         let log_id = recover(&*log, &*tables, &seams, &writer).await?;
-        let idle = Arc::new(Idle::new(seams.clock.clone()));
+        let idle = Arc::new(Idle::new(seams.clock.clone(), options.max_idle_runs));
         let core = Arc::new(Core {
             options,
             log,

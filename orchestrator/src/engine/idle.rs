@@ -10,45 +10,68 @@ use tokio::sync::Notify;
 
 use super::cell::RunCell;
 use super::core::{Core, Options};
-use super::limits::EVICT_EVERY_MS;
+use super::limits::{EVICT_AT_ONCE, EVICT_EVERY_MS};
 use super::seams::Clock;
 
 /// Cells that were seen idle, with the time, the earliest first.
 pub(crate) struct Idle {
     clock: Arc<dyn Clock>,
+    /// How many may be here.
+    max_runs: usize,
     queue: Mutex<VecDeque<(Arc<RunCell>, i64)>>,
     wake: Notify,
 }
 
 impl Idle {
-    pub fn new(clock: Arc<dyn Clock>) -> Idle {
-        Idle { clock, queue: Mutex::default(), wake: Notify::new() }
+    pub fn new(clock: Arc<dyn Clock>, max_runs: usize) -> Idle {
+        Idle { clock, max_runs, queue: Mutex::default(), wake: Notify::new() }
     }
 
     /// A cell was drained: if its run waits for nothing that must be in memory, it may leave later.
     pub fn note(&self, cell: &Arc<RunCell>) {
-        if !cell.is_queued_idle.swap(true, Ordering::AcqRel) {
-            self.queue.lock().push_back((cell.clone(), self.clock.now_ms()));
+        if cell.is_queued_idle.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let runs = {
+            let mut queue = self.queue.lock();
+            queue.push_back((cell.clone(), self.clock.now_ms()));
+            queue.len()
+        };
+        // Who waits for the first, or for its time, must know when there are too many.
+        if runs == 1 || runs == self.max_runs + 1 || self.is_crowded(runs) {
             self.wake.notify_one();
         }
     }
 
-    /// When to look next, in unix milliseconds: at once if there are too many, else when the first is due.
-    fn next_ms(&self, idle_after: Duration, max_idle: usize) -> Option<i64> {
-        let queue = self.queue.lock();
-        let (_, since_ms) = queue.front()?;
-        let is_over = queue.len() > max_idle;
-        Some(if is_over {
-            i64::MIN
-        } else {
-            since_ms.saturating_add(idle_after.as_millis() as i64)
-        })
+    /// Whether there are so many too many that none may wait.
+    fn is_crowded(&self, runs: usize) -> bool {
+        runs > self.max_runs + EVICT_AT_ONCE
     }
 
-    fn take_due(&self, now_ms: i64, idle_after: Duration, max_idle: usize) -> Vec<Arc<RunCell>> {
+    /// How long to wait before the next look; `None` while nothing is here.
+    fn pause(&self, idle_after: Duration) -> Option<Duration> {
+        let (since_ms, runs) = {
+            let queue = self.queue.lock();
+            (queue.front()?.1, queue.len())
+        };
+        if self.is_crowded(runs) {
+            return Some(Duration::ZERO);
+        }
+        let least = Duration::from_millis(EVICT_EVERY_MS);
+        if runs > self.max_runs {
+            return Some(least);
+        }
+        // Who came in the future did so before the clock was set back.
+        let idle_ms = idle_after.as_millis() as i64;
+        let left_ms = since_ms.saturating_add(idle_ms).saturating_sub(self.clock.now_ms());
+        Some(Duration::from_millis(left_ms.clamp(0, idle_ms).unsigned_abs()).max(least))
+    }
+
+    fn take_due(&self, idle_after: Duration) -> Vec<Arc<RunCell>> {
+        let now_ms = self.clock.now_ms();
         let until_ms = now_ms.saturating_sub(idle_after.as_millis() as i64);
         let mut queue = self.queue.lock();
-        let over = queue.len().saturating_sub(max_idle);
+        let over = queue.len().saturating_sub(self.max_runs);
         let due = queue
             .iter()
             .take_while(|(_, since_ms)| *since_ms <= until_ms || *since_ms > now_ms)
@@ -60,24 +83,24 @@ impl Idle {
 
 /// Lets idle runs leave until the engine stops.
 pub(crate) async fn evict_all(core: Arc<Core>) {
-    let Options { idle_after, max_idle_runs, .. } = core.options;
+    let Options { idle_after, .. } = core.options;
     while !core.stop.is_cancelled() {
-        let Some(next_ms) = core.idle.next_ms(idle_after, max_idle_runs) else {
+        let Some(pause) = core.idle.pause(idle_after) else {
             tokio::select! {
                 biased;
                 () = core.stop.cancelled() => return,
                 () = core.idle.wake.notified() => continue,
             }
         };
-        // Who came in the future did so before the clock was set back.
-        let pause_ms = next_ms.saturating_sub(core.now_ms());
-        let pause_ms = pause_ms.clamp(0, idle_after.as_millis() as i64).unsigned_abs();
-        tokio::select! {
-            biased;
-            () = core.stop.cancelled() => return,
-            () = core.seams.clock.sleep(Duration::from_millis(pause_ms.max(EVICT_EVERY_MS))) => {}
+        if !pause.is_zero() {
+            tokio::select! {
+                biased;
+                () = core.stop.cancelled() => return,
+                () = core.idle.wake.notified() => continue,
+                () = core.seams.clock.sleep(pause) => {}
+            }
         }
-        for cell in core.idle.take_due(core.now_ms(), idle_after, max_idle_runs) {
+        for cell in core.idle.take_due(idle_after) {
             evict(&core, &cell);
         }
         metrics::gauge!("souk_engine_loaded_runs").set(core.directory.len() as f64);

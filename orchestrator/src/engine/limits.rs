@@ -74,6 +74,8 @@ pub const MAX_WAITING_COMMITS: usize = 65_536;
 pub const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes of the log that are not in the tables yet, before new starts are refused.
 pub const MAX_UNDRAINED_BYTES: u64 = 512 * 1024 * 1024;
+/// Runs with events that are not in the tables yet, before new starts are refused: none of them can leave memory.
+pub const MAX_UNDRAINED_RUNS: usize = 50_000;
 /// Runs in memory before new starts are refused.
 pub const MAX_LOADED_RUNS: usize = 400_000;
 /// How long a refused caller should wait, in milliseconds.
@@ -91,6 +93,8 @@ pub const MAX_RUNS_PER_DRAIN: usize = 2_000;
 pub const MAX_BYTES_PER_DRAIN: usize = 8 * 1024 * 1024;
 /// Bytes of the log that are drained before their delay is over.
 pub const DRAIN_EARLY_BYTES: u64 = 64 * 1024 * 1024;
+/// Runs that are drained before their delay is over.
+pub const DRAIN_EARLY_RUNS: usize = 20_000;
 /// Pause after a failed drain step, in milliseconds.
 pub const DRAIN_RETRY_MS: u64 = 500;
 /// Drained bytes after which the tables are synced and the log is trimmed.
@@ -132,6 +136,8 @@ pub const MAX_TIMERS_IN_MEMORY: usize = 1_000_000;
 pub const TIMER_FIRE_CONCURRENCY: usize = 256;
 /// The pause between two looks for idle runs, in milliseconds, at least.
 pub const EVICT_EVERY_MS: u64 = 1_000;
+/// Idle runs beyond those that may be in memory, from which on they leave without such a pause.
+pub const EVICT_AT_ONCE: usize = 256;
 
 /// How long closed runs are kept unless the configuration says otherwise, in days.
 pub const RETENTION_DAYS: u64 = 30;

@@ -82,7 +82,7 @@ pub(crate) struct Run {
     /// Ids of signals, with the order in which they came.
     signal_ids: BTreeMap<String, u64>,
     /// The run has ended its turn, and nobody has begun the next one yet.
-    pub next_turn: Option<Turn>,
+    pub next_turn: Option<Box<Turn>>,
     /// Updates by id, with their answers.
     pub updates: BTreeMap<String, Option<UpdateOutcome>>,
     /// The last answers, in the order in which they were given.

@@ -11,6 +11,7 @@ mod children_crash;
 mod children_interactions;
 mod clock;
 mod crash;
+mod crowds;
 pub mod deaths;
 mod embedded;
 mod errors;

@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
+use souk_orchestrator::engine::engine::Footprint;
+
 use crate::engine::Options;
 use crate::engine::own::Node;
 use crate::engine::report::{Fact, Report};
@@ -31,6 +33,10 @@ pub async fn measure(options: &Options, folder: &Path) -> Result<Report> {
         begun = Instant::now();
         report.tell(Fact::new(format!("to step {}", number * stretch), rate, "steps/s"));
         report.tell(Fact::new("  resident there", usage::resident_mb(), "MB"));
+        let Footprint { commands, open_undo, unread, message_ids, names, .. } =
+            node.long_footprint()?;
+        let held = commands + open_undo + unread + message_ids + names;
+        report.tell(Fact::new("  things that the run holds", held as f64, ""));
     }
     node.engine.shutdown().await?;
     drop(node);

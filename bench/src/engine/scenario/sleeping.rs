@@ -41,9 +41,12 @@ pub async fn measure(options: &Options, folder: &Path) -> Result<Report> {
     report.tell(Fact::new("started", runs as f64 / begun.elapsed().as_secs_f64(), "runs/s"));
     settle(&node).await?;
     tokio::time::sleep(BREATH).await;
+    report.tell(Fact::new("in memory of them", node.engine.loaded_runs() as f64, "runs"));
     report.tell(Fact::new("resident before", fresh_mb, "MB"));
     report.tell(Fact::new("resident at most", usage::greatest_resident_mb(), "MB"));
     report.tell(Fact::new("resident when all wait", usage::resident_mb(), "MB"));
+    forget(&node).await?;
+    report.tell(Fact::new("resident when none is in memory", usage::resident_mb(), "MB"));
     node.engine.shutdown().await?;
     drop(node);
 
@@ -91,6 +94,17 @@ async fn settle(node: &Node) -> Result<()> {
         ensure!(Instant::now() < until, "the runs do not leave memory");
         tokio::time::sleep(LOOK_EVERY).await;
     }
+    Ok(())
+}
+
+/// Waits until the runs have been idle for so long that all leave memory.
+async fn forget(node: &Node) -> Result<()> {
+    let until = Instant::now() + SETTLE_LIMIT;
+    while node.engine.loaded_runs() > 0 {
+        ensure!(Instant::now() < until, "the runs do not leave memory");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    tokio::time::sleep(BREATH).await;
     Ok(())
 }
 

@@ -80,7 +80,8 @@ impl Cx {
         });
         let (command, workflow_id) =
             found.map(|(command, child)| (*command, child.workflow_id.clone()))?;
-        state.waits.entry(command).or_insert(Wait { is_child: true, ..Wait::default() });
+        let wait = || Box::new(Wait { is_child: true, ..Wait::default() });
+        state.waits.entry(command).or_insert_with(wait);
         Some(ChildHandle::new(self.clone(), command, workflow_id))
     }
 

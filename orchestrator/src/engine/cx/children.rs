@@ -57,7 +57,7 @@ pub(crate) enum ToEnd {
 impl State {
     /// A child was decided on.
     pub(super) fn add_child(&mut self, command: u64, child: Child) {
-        self.waits.insert(command, Wait { is_child: true, ..Wait::default() });
+        self.waits.insert(command, Box::new(Wait { is_child: true, ..Wait::default() }));
         if child.policy != ParentClose::Abandon {
             let occurrence = self.take_occurrence(END_CHILD);
             let parent_id = &child.origin.workflow_id;

@@ -68,7 +68,7 @@ pub(crate) struct State {
     /// Decisions since the last event, in order.
     pub decisions: Vec<Body>,
     /// Steps and timers.
-    pub waits: BTreeMap<u64, Wait>,
+    pub waits: BTreeMap<u64, Box<Wait>>,
     /// Futures that wait for signals, updates or the cancellation, by a number of their own.
     pub waiters: BTreeMap<u64, Waker>,
     pub next_waiter: u64,
@@ -307,7 +307,7 @@ impl State {
 
     /// Whether anything can make the workflow go on.
     pub fn is_waiting(&self) -> bool {
-        let is_awaited = |wait: &Wait| !wait.is_child || wait.waker.is_some();
+        let is_awaited = |wait: &Box<Wait>| !wait.is_child || wait.waker.is_some();
         let mut open = self.waits.values().filter(|wait| wait.outcome.is_none());
         !self.waiters.is_empty() || open.any(is_awaited)
     }

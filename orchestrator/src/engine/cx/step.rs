@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::inheritance::Taken;
-use super::state::{State, Wait};
+use super::state::State;
 use super::wait::{drop_command, poll_command};
 use super::{Cx, Entry, Part, from_json, write_json};
 use crate::engine::call::{Call, CallKind, Callable, StepCall, Token};
@@ -60,7 +60,7 @@ impl<S: Step> StepFuture<S> {
             undo,
             replaces: inherited.map_or(0, |inherited| inherited.command),
         }));
-        state.waits.insert(command, Wait::default());
+        state.waits.insert(command, Box::default());
         launch(&mut state, command, S::NAME, key, None, CallKind::Step, Arc::new(StepCall(step)));
         Ok(command)
     }

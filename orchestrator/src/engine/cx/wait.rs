@@ -69,7 +69,7 @@ impl Timer {
         }
         let command = state.take_command();
         state.emit(Body::TimerSet(TimerSet { command, fire_at_ms: self.fire_at_ms }));
-        state.waits.insert(command, Wait { is_timer: true, ..Wait::default() });
+        state.waits.insert(command, Box::new(Wait { is_timer: true, ..Wait::default() }));
         Ok(command)
     }
 }

@@ -52,7 +52,7 @@ impl Run {
     pub fn awaits_timer(&self, command: u64) -> bool {
         let state = self.shared.state.lock();
         let wait = state.waits.get(&command);
-        let is_open = |wait: &Wait| wait.is_timer && !wait.has_fired && wait.outcome.is_none();
+        let is_open = |wait: &Box<Wait>| wait.is_timer && !wait.has_fired && wait.outcome.is_none();
         !self.is_closed() && wait.is_some_and(is_open)
     }
 

@@ -84,7 +84,7 @@ impl Run {
         drop(state);
         self.unload();
         self.phase = Phase::Closed(RunState::Continued);
-        self.next_turn = Some(Turn { run_id, input, carried });
+        self.next_turn = Some(Box::new(Turn { run_id, input, carried }));
         Ok(())
     }
 

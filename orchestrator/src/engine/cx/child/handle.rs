@@ -12,7 +12,6 @@ use super::{ChildWorkflow, read, to_json};
 use crate::engine::call::CallKind;
 use crate::engine::child::{EndChild, SignalChild};
 use crate::engine::cx::message::Signal;
-use crate::engine::cx::state::Wait;
 use crate::engine::cx::step::{check_payload, launch};
 use crate::engine::cx::wait::{drop_command, poll_command};
 use crate::engine::cx::{Cx, Produces};
@@ -164,7 +163,7 @@ impl Told {
                 command
             }
         };
-        state.waits.insert(command, Wait::default());
+        state.waits.insert(command, Box::default());
         Ok(Some(command))
     }
 }
