@@ -64,6 +64,22 @@ impl Node {
         Ok(Arc::new(Node { engine, log, payloads: Payloads::new() }))
     }
 
+    /// Stops the engine, and waits until its store may be opened again: its threads end a little later.
+    ///
+    /// # Errors
+    /// When it does not stop.
+    pub async fn close(self: Arc<Node>, folder: &Path) -> Result<()> {
+        self.engine.shutdown().await?;
+        drop(self);
+        let lock = std::fs::File::open(folder.join("lock"))?;
+        let until = Instant::now() + ORDER_LIMIT;
+        while lock.try_lock().is_err() {
+            ensure!(Instant::now() < until, "the store stays open");
+            tokio::time::sleep(LAG_EVERY).await;
+        }
+        Ok(())
+    }
+
     /// Does one order: its end is durable when this returns.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ pub(crate) use ledger::{Entry, Ledger, Part};
 pub(crate) use message::{Acceptor, Refusal};
 pub use message::{NextSignal, NextUpdate, Received, Signal, Update, Updates};
 pub use saga::Saga;
-pub(crate) use state::{Inbox, Shared, State, Wait};
+pub(crate) use state::{Inbox, Shared, State};
 pub use step::StepFuture;
 pub(crate) use step::launch;
 pub use view::View;

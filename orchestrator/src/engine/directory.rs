@@ -184,7 +184,7 @@ mod tests {
         for cell in &cells[..MANY / 2] {
             directory.remove(cell);
         }
-        assert_eq!(places(&directory), most, "half of it may be needed again at once");
+        assert!(places(&directory) > most / 2, "half of it may be needed again at once");
         for cell in &cells[MANY / 2..] {
             directory.remove(cell);
         }

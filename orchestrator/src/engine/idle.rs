@@ -110,8 +110,12 @@ pub(crate) async fn evict_all(core: Arc<Core>) {
 
 fn evict(core: &Arc<Core>, cell: &Arc<RunCell>) {
     cell.is_queued_idle.store(false, Ordering::Release);
+    let mut is_looked_at = false;
     let left = core.directory.remove_if(cell, || {
-        let Some(mut guard) = cell.run.try_lock() else { return false };
+        let Some(mut guard) = cell.run.try_lock() else {
+            is_looked_at = true;
+            return false;
+        };
         let is_idle = guard.as_ref().is_none_or(|run| run.is_idle());
         let may_leave = is_idle && cell.tail.lock().is_drained();
         if may_leave {
@@ -120,7 +124,8 @@ fn evict(core: &Arc<Core>, cell: &Arc<RunCell>) {
         may_leave
     });
     // What has a step under way or is not drained yet comes up again when it is; what is in use, when it is not any more.
-    if !left && cell.is_left_in_use() {
+    // Who only looks at it does not hold it, and would leave it here for ever.
+    if !left && (is_looked_at || cell.is_left_in_use()) {
         core.idle.note(cell);
     }
 }

@@ -38,8 +38,7 @@ pub async fn measure(options: &Options, folder: &Path) -> Result<Report> {
         let held = commands + open_undo + unread + message_ids + names;
         report.tell(Fact::new("  things that the run holds", held as f64, ""));
     }
-    node.engine.shutdown().await?;
-    drop(node);
+    node.close(folder).await?;
 
     let node = Node::open(folder).await?;
     let begun = Instant::now();

@@ -47,8 +47,7 @@ pub async fn measure(options: &Options, folder: &Path) -> Result<Report> {
     report.tell(Fact::new("resident when all wait", usage::resident_mb(), "MB"));
     forget(&node).await?;
     report.tell(Fact::new("resident when none is in memory", usage::resident_mb(), "MB"));
-    node.engine.shutdown().await?;
-    drop(node);
+    node.close(folder).await?;
 
     let begun = Instant::now();
     let node = Node::open(folder).await?;

@@ -307,9 +307,8 @@ impl State {
 
     /// Whether anything can make the workflow go on.
     pub fn is_waiting(&self) -> bool {
-        let is_awaited = |wait: &Box<Wait>| !wait.is_child || wait.waker.is_some();
         let mut open = self.waits.values().filter(|wait| wait.outcome.is_none());
-        !self.waiters.is_empty() || open.any(is_awaited)
+        !self.waiters.is_empty() || open.any(|wait| !wait.is_child || wait.waker.is_some())
     }
 
     /// The input of the next turn, if the workflow wants one and nothing stands in the way.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::{Phase, Run, Undoing, UpdateOutcome};
-use crate::engine::cx::{Acceptor, Inbox, State, Wait};
+use crate::engine::cx::{Acceptor, Inbox, State};
 use crate::engine::engine::Footprint;
 use crate::engine::event::{Body, END_CHILD, Event, Parent, UpdateAnswered};
 use crate::engine::limits::MAX_CARRIED_UPDATES;
@@ -51,9 +51,8 @@ impl Run {
     /// Whether a timer is open.
     pub fn awaits_timer(&self, command: u64) -> bool {
         let state = self.shared.state.lock();
-        let wait = state.waits.get(&command);
-        let is_open = |wait: &Box<Wait>| wait.is_timer && !wait.has_fired && wait.outcome.is_none();
-        !self.is_closed() && wait.is_some_and(is_open)
+        let Some(wait) = state.waits.get(&command) else { return false };
+        !self.is_closed() && wait.is_timer && !wait.has_fired && wait.outcome.is_none()
     }
 
     /// Whether the undo of a command is on record, and neither run nor being run.
