@@ -210,7 +210,7 @@ impl Report {
 
 impl fmt::Display for Fact {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(out, "{:<28} {:>12.2} {}", self.what, self.figure, self.unit)
+        writeln!(out, "{:<32} {:>12.2} {}", self.what, self.figure, self.unit)
     }
 }
 
