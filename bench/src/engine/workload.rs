@@ -125,6 +125,7 @@ impl View for Done {
 
 /// Step after step, then a wait.
 async fn long(cx: &Cx, steps: u64) -> Result<u64, Failure> {
+    cx.publish(&Done(0));
     let mut text = "x".repeat(PAYLOAD_BYTES);
     for number in 1..=steps {
         text = cx.step(Confirm { number, step: 1, text }).await?.text;
