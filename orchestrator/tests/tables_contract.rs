@@ -8,12 +8,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use souk_orchestrator::engine::Filter;
 use souk_orchestrator::engine::ids::{LogId, RunId, Slot};
+use souk_orchestrator::engine::partition::{Partition, PartitionSet};
 use souk_orchestrator::engine::row::{Cursor, HistoryChunk, RunRow, RunState, TimerRow};
 use souk_orchestrator::engine::tables::{DrainStep, Expired, RunChange, Tables};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use crate::forms::{Embedded, Form, Simulated};
+
+const ALL: PartitionSet = PartitionSet::all();
 
 #[tokio::test]
 async fn the_simulated_tables_keep_the_contract() {
@@ -33,6 +36,7 @@ async fn contract<F: Form>(form: impl Fn() -> F) {
     a_run_that_was_never_open_is_whole(form()).await;
     a_history_is_read_from_any_event_in_pages(form()).await;
     timers_are_read_by_time(form()).await;
+    runs_and_timers_are_found_by_partition(form()).await;
     a_workflow_id_leads_to_its_newest_run(form()).await;
     lists::lists_are_filtered_and_paged(form()).await;
     lists::filters_are_answered_as_if_every_row_was_read(form()).await;
@@ -101,7 +105,7 @@ async fn listed(tables: &dyn Tables, filter: &Filter) -> Vec<RunRow> {
 }
 
 async fn open_runs(tables: &dyn Tables, only_active: bool) -> Vec<RunRow> {
-    tables.open_runs(only_active, None, 1_000).await.unwrap()
+    tables.open_runs(&ALL, only_active, None, 1_000).await.unwrap()
 }
 
 async fn empty_tables_answer_emptily(mut form: impl Form) {
@@ -110,7 +114,7 @@ async fn empty_tables_answer_emptily(mut form: impl Form) {
     assert_eq!(tables.run(run_id(1)).await.unwrap(), None);
     assert_eq!(tables.run_by_workflow_id("order/1").await.unwrap(), None);
     assert_eq!(tables.history(run_id(1), 0, 1_000).await.unwrap(), vec![]);
-    assert_eq!(tables.timers(i64::MAX, None, 10).await.unwrap(), vec![]);
+    assert_eq!(tables.timers(&ALL, i64::MAX, None, 10).await.unwrap(), vec![]);
     assert_eq!(open_runs(&*tables, false).await, vec![]);
     assert_eq!(listed(&*tables, &Filter::default()).await, vec![]);
     tables.sync().await.unwrap();
@@ -122,15 +126,18 @@ async fn an_open_run_is_found_in_every_way(mut form: impl Form) {
     let working = active(row(2, "place_order", RunState::Running));
     let runs = vec![change(waiting.clone()), change(working.clone())];
     tables.apply(step(7, runs)).await.unwrap();
-    assert_eq!(tables.cursor().await.unwrap(), Some(Cursor { log: LogId(1), slot: Slot(7) }));
+    let cursor = Some(Cursor { log: LogId(1), slot: Slot(7) });
+    assert_eq!(tables.cursor().await.unwrap(), cursor);
+    assert_eq!(tables.cursor_of(LogId(1)).await.unwrap(), cursor);
+    assert_eq!(tables.cursor_of(LogId(2)).await.unwrap(), None);
     assert_eq!(tables.run(run_id(1)).await.unwrap(), Some(waiting.clone()));
     assert_eq!(tables.run_by_workflow_id("order/1").await.unwrap(), Some(waiting.clone()));
     assert_eq!(tables.run_by_workflow_id("order").await.unwrap(), None);
     assert_eq!(open_runs(&*tables, false).await, [waiting.clone(), working.clone()]);
     assert_eq!(open_runs(&*tables, true).await, std::slice::from_ref(&working));
-    let behind_first = tables.open_runs(false, Some(run_id(1)), 9).await.unwrap();
+    let behind_first = tables.open_runs(&ALL, false, Some(run_id(1)), 9).await.unwrap();
     assert_eq!(behind_first, std::slice::from_ref(&working));
-    let first = tables.open_runs(false, None, 1).await.unwrap();
+    let first = tables.open_runs(&ALL, false, None, 1).await.unwrap();
     assert_eq!(first, std::slice::from_ref(&waiting));
     // The step ends; the run waits.
     let idle = row(2, "place_order", RunState::Running);
@@ -221,15 +228,52 @@ async fn timers_are_read_by_time(mut form: impl Form) {
     };
     tables.apply(step(2, vec![other])).await.unwrap();
     let due = [timer(-3, 1, 9), timer(500, 1, 2), timer(500, 1, 4), timer(500, 2, 1)];
-    assert_eq!(tables.timers(500, None, 10).await.unwrap(), due);
-    assert_eq!(tables.timers(499, None, 10).await.unwrap(), due[..1]);
-    assert_eq!(tables.timers(500, Some(&due[1]), 1).await.unwrap(), due[2..3]);
-    assert_eq!(tables.timers(100, Some(&due[1]), 10).await.unwrap(), vec![]);
-    assert_eq!(tables.timers(i64::MAX, Some(&due[3]), 10).await.unwrap(), [timer(9_000, 1, 5)]);
+    assert_eq!(tables.timers(&ALL, 500, None, 10).await.unwrap(), due);
+    assert_eq!(tables.timers(&ALL, 499, None, 10).await.unwrap(), due[..1]);
+    assert_eq!(tables.timers(&ALL, 500, Some(&due[1]), 1).await.unwrap(), due[2..3]);
+    assert_eq!(tables.timers(&ALL, 100, Some(&due[1]), 10).await.unwrap(), vec![]);
+    assert_eq!(
+        tables.timers(&ALL, i64::MAX, Some(&due[3]), 10).await.unwrap(),
+        [timer(9_000, 1, 5)]
+    );
     let cleared = vec![timer(500, 1, 2), timer(-3, 1, 9)];
     let cleared = RunChange { timers_cleared: cleared, is_new: false, ..run() };
     tables.apply(step(3, vec![cleared])).await.unwrap();
-    assert_eq!(tables.timers(500, None, 10).await.unwrap(), due[2..]);
+    assert_eq!(tables.timers(&ALL, 500, None, 10).await.unwrap(), due[2..]);
+}
+
+/// A node that owns a part of the work sees this part only.
+async fn runs_and_timers_are_found_by_partition(mut form: impl Form) {
+    let tables = form.open().tables;
+    let runs = (1..=60_u128).map(|number| RunChange {
+        timers_set: vec![timer(60 - number as i64, number, 1)],
+        ..change(if number % 2 == 0 {
+            active(row(number, "place_order", RunState::Running))
+        } else {
+            row(number, "place_order", RunState::Running)
+        })
+    });
+    tables.apply(step(1, runs.collect())).await.unwrap();
+    let some = |number: &u128| Partition::of(&format!("order/{number}")).number() < 100;
+    let partitions = (0..100).filter_map(Partition::new).collect::<PartitionSet>();
+    let wanted: Vec<u128> = (1..=60).filter(some).collect();
+    assert!(wanted.len() > 10 && wanted.len() < 50);
+    for only_active in [false, true] {
+        let expected = wanted.iter().filter(|number| !only_active || **number % 2 == 0);
+        let expected: Vec<RunId> = expected.map(|number| run_id(*number)).collect();
+        let ids = async |set: &PartitionSet, after, limit| {
+            let rows = tables.open_runs(set, only_active, after, limit).await.unwrap();
+            rows.iter().map(RunRow::id).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&partitions, None, 100).await, expected);
+        assert_eq!(ids(&partitions, Some(expected[1]), 2).await, expected[2..4]);
+        assert_eq!(ids(&PartitionSet::none(), None, 100).await, []);
+    }
+    let due: Vec<TimerRow> =
+        wanted.iter().rev().map(|number| timer(60 - *number as i64, *number, 1)).collect();
+    assert_eq!(tables.timers(&partitions, 100, None, 100).await.unwrap(), due);
+    assert_eq!(tables.timers(&partitions, 100, Some(&due[0]), 3).await.unwrap(), due[1..4]);
+    assert_eq!(tables.timers(&PartitionSet::none(), 100, None, 9).await.unwrap(), vec![]);
 }
 
 async fn a_workflow_id_leads_to_its_newest_run(mut form: impl Form) {
@@ -275,7 +319,7 @@ async fn applying_again_changes_nothing(mut form: impl Form) {
         let closed = again.cursor.slot == Slot(2);
         assert_eq!(open_runs(&*tables, true).await.len(), usize::from(!closed));
         assert_eq!(listed(&*tables, &Filter::default()).await.len(), 2);
-        assert_eq!(tables.timers(9, None, 9).await.unwrap().len(), usize::from(!closed));
+        assert_eq!(tables.timers(&ALL, 9, None, 9).await.unwrap().len(), usize::from(!closed));
     }
     assert_eq!(
         tables.history(run_id(1), 0, usize::MAX).await.unwrap(),

@@ -3,11 +3,14 @@
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use souk_orchestrator::engine::Filter;
+use souk_orchestrator::engine::partition::PartitionSet;
 use souk_orchestrator::engine::row::{RunRow, RunState, TimerRow};
 use souk_orchestrator::engine::tables::{DrainStep, RunChange, Tables};
 
 use crate::forms::{Embedded, Form, Simulated};
 use crate::tables_contract::{active, change, chunk, row, run_id, step, timer};
+
+const ALL: PartitionSet = PartitionSet::all();
 
 /// What lists are asked for.
 const FILTERS: [&str; 7] = [
@@ -124,8 +127,8 @@ async fn compare(one: &dyn Tables, other: &dyn Tables, lives: &Lives, random: &m
     }
     let some_run = Some(run_id(random.random_range(0..known)));
     for (before, limit) in [(None, 1_000), (some_run, 7)] {
-        alike!(open_runs(false, before, limit));
-        alike!(open_runs(true, before, limit));
+        alike!(open_runs(&ALL, false, before, limit));
+        alike!(open_runs(&ALL, true, before, limit));
         for text in FILTERS {
             let filter = Filter::parse(text, 0).unwrap();
             alike!(list(&filter, before, limit));
@@ -136,7 +139,7 @@ async fn compare(one: &dyn Tables, other: &dyn Tables, lives: &Lives, random: &m
     }
     let after = timer(100, 3, 9);
     for until_ms in [-20, 0, 250, i64::MAX] {
-        alike!(timers(until_ms, None, 1_000));
-        alike!(timers(until_ms, Some(&after), 5));
+        alike!(timers(&ALL, until_ms, None, 1_000));
+        alike!(timers(&ALL, until_ms, Some(&after), 5));
     }
 }

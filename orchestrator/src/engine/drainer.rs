@@ -218,7 +218,7 @@ async fn drain_cells(
 async fn trim(core: &Arc<Core>) {
     let result = async {
         core.tables.sync().await?;
-        if let Some(cursor) = core.tables.cursor().await? {
+        if let Some(cursor) = core.tables.cursor_of(core.log_id).await? {
             core.log.trim(cursor.log, cursor.slot).await?;
         }
         Ok::<(), Error>(())

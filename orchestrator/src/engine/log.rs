@@ -80,6 +80,12 @@ pub trait Log: Send + Sync + 'static {
     async fn read(&self, log: LogId, from: Slot, limit_bytes: usize)
     -> Result<Vec<Written>, Error>;
 
+    /// How many slots may be appended at once, each on its own: at least 1. More than one pays where an append is a
+    /// journey over the network. The embedded log writes one behind the other.
+    fn slots_in_flight(&self) -> usize {
+        1
+    }
+
     /// Forgets the slots before `before`. Called only for slots whose content the tables hold durably.
     async fn trim(&self, log: LogId, before: Slot) -> Result<(), Error>;
 }

@@ -16,6 +16,7 @@
 //! | `core`, `committer` | group commit: nothing leaves before it is durable |
 //! | `effects`, `call`, `drive`, `timers`, `child` | what a durable event lets out |
 //! | `drainer`, [`projection`], [`row`] | from the log into the tables |
+//! | [`partition`] | the shares of the work, by workflow id |
 //! | `retention` | and out of them again |
 //! | `recovery` | start = recover |
 //! | [`reset`] | a run begins again from an event of its history, and no undo is forgotten |
@@ -47,6 +48,7 @@ pub mod limits;
 pub mod lineage;
 mod load;
 pub mod log;
+pub mod partition;
 pub mod projection;
 pub mod recorded;
 mod recovery;

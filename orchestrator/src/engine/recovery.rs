@@ -18,6 +18,7 @@ use super::limits::{
     APPEND_RETRY_MS, MAX_APPEND_TRIES, MAX_PAGE_ROWS, READ_BYTES, RECOVERY_CONCURRENCY,
 };
 use super::log::{Appended, Log};
+use super::partition::PartitionSet;
 use super::row::{Cursor, RunRow};
 use super::seams::Seams;
 use super::slot::{self, Content, Entry};
@@ -157,11 +158,12 @@ async fn look_after(core: &Arc<Core>, row: &RunRow) -> Result<(), Error> {
 /// Loads the runs that have a step under way or are stuck, so that they go on, and has parents told of children that ended
 /// unheard. All others wait on disk.
 pub(crate) async fn load_active(core: Arc<Core>) {
+    let all = PartitionSet::all();
     let mut after = None;
     loop {
         let page = tokio::select! {
             biased;
-            page = core.tables.open_runs(true, after, MAX_PAGE_ROWS) => page,
+            page = core.tables.open_runs(&all, true, after, MAX_PAGE_ROWS) => page,
             () = core.stop.cancelled() => return,
         };
         let page = match page {

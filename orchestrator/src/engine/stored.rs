@@ -11,6 +11,7 @@ use super::event::{Body, Event};
 use super::ids::RunId;
 use super::limits::{MAX_PAGE_ROWS, READ_BYTES};
 use super::log::Log;
+use super::partition::PartitionSet;
 use super::recovery::recover;
 use super::row::RunRow;
 use super::seams::Seams;
@@ -75,9 +76,14 @@ impl Walk {
         next.transpose()
     }
 
+    async fn next_page(&self) -> Result<Vec<RunRow>, Error> {
+        let all = PartitionSet::all();
+        Ok(self.tables.open_runs(&all, false, self.after, MAX_PAGE_ROWS).await?)
+    }
+
     async fn read_next(&mut self) -> Result<Option<StoredRun>, Error> {
         if self.page.is_empty() && !self.is_done {
-            self.page = self.tables.open_runs(false, self.after, MAX_PAGE_ROWS).await?.into();
+            self.page = self.next_page().await?.into();
             self.after = self.page.back().map(RunRow::id).or(self.after);
         }
         let Some(row) = self.page.pop_front() else { return Ok(None) };

@@ -18,7 +18,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::filter::Filter;
-use super::ids::RunId;
+use super::ids::{LogId, RunId};
+use super::partition::PartitionSet;
 use super::row::{Cursor, HistoryChunk, RunRow, TimerRow};
 
 /// Why the tables could not be read or written.
@@ -85,8 +86,14 @@ pub struct Listed {
 /// The keyed tables. See the module for the rules.
 #[async_trait]
 pub trait Tables: Send + Sync + 'static {
-    /// How far the log has been drained; `None` in tables that were never written.
+    /// How far the newest log has been drained, the one with the highest id; `None` in tables that were never written.
     async fn cursor(&self) -> Result<Option<Cursor>, Error>;
+
+    /// How far one log has been drained; `None` if nothing is known of it. Nodes that share their tables have a log each.
+    /// Tables of a single node need to know of none but the newest.
+    async fn cursor_of(&self, log: LogId) -> Result<Option<Cursor>, Error> {
+        Ok(self.cursor().await?.filter(|cursor| cursor.log == log))
+    }
 
     /// Makes one atomic change.
     async fn apply(&self, step: DrainStep) -> Result<(), Error>;
@@ -109,18 +116,21 @@ pub trait Tables: Send + Sync + 'static {
         limit_bytes: usize,
     ) -> Result<Vec<HistoryChunk>, Error>;
 
-    /// Timers due at or before `until_ms`, ordered by (time, run, command), those after `after` only, at most `limit`.
+    /// Timers of runs of these partitions due at or before `until_ms`, ordered by (time, run, command), those after
+    /// `after` only, at most `limit`. Costs nothing extra where the partitions are all.
     async fn timers(
         &self,
+        partitions: &PartitionSet,
         until_ms: i64,
         after: Option<&TimerRow>,
         limit: usize,
     ) -> Result<Vec<TimerRow>, Error>;
 
-    /// Open runs ordered by id, those after `after` only, at most `limit`; with `only_active` those for which
+    /// Open runs of these partitions ordered by id, those after `after` only, at most `limit`; with `only_active` those for which
     /// [`RunRow::is_active`] holds. An index answers this: a million idle runs must not be read to find ten active ones.
     async fn open_runs(
         &self,
+        partitions: &PartitionSet,
         only_active: bool,
         after: Option<RunId>,
         limit: usize,

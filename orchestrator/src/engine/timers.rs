@@ -20,6 +20,7 @@ use super::limits::{
     CLOCK_CHECK_EVERY_MS, MAX_PAGE_ROWS, MAX_TIMERS_IN_MEMORY, TIMER_FIRE_CONCURRENCY,
     TIMER_HORIZON_MS, TIMER_SCAN_AT_LATEST_MS, TIMER_SCAN_EVERY_MS,
 };
+use super::partition::PartitionSet;
 
 /// A timer by its time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -146,10 +147,11 @@ async fn scan(core: &Arc<Core>, now_ms: i64) -> Result<(), Error> {
         // What was set may not be in the tables yet: come back for it.
         core.timers.far_ms.fetch_min(far_ms, Ordering::AcqRel);
     }
+    let all = PartitionSet::all();
     let until_ms = now_ms.saturating_add(TIMER_HORIZON_MS);
     let mut after = None;
     for _ in 0..MAX_TIMERS_IN_MEMORY / MAX_PAGE_ROWS {
-        let page = core.tables.timers(until_ms, after.as_ref(), MAX_PAGE_ROWS).await?;
+        let page = core.tables.timers(&all, until_ms, after.as_ref(), MAX_PAGE_ROWS).await?;
         for row in &page {
             let key = Key { fire_at_ms: row.fire_at_ms, run_id: row.run_id, command: row.command };
             core.timers.add(key, None);
@@ -160,7 +162,7 @@ async fn scan(core: &Arc<Core>, now_ms: i64) -> Result<(), Error> {
             break;
         }
     }
-    if let Some(beyond) = core.tables.timers(i64::MAX, after.as_ref(), 1).await?.first() {
+    if let Some(beyond) = core.tables.timers(&all, i64::MAX, after.as_ref(), 1).await?.first() {
         core.timers.far_ms.fetch_min(beyond.fire_at_ms, Ordering::AcqRel);
     }
     Ok(())

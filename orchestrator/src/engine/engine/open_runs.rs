@@ -9,6 +9,7 @@ use crate::engine::directory::Found;
 use crate::engine::error::Error;
 use crate::engine::ids::RunId;
 use crate::engine::limits::MAX_PAGE_ROWS;
+use crate::engine::partition::PartitionSet;
 use crate::engine::row::RunRow;
 
 /// An open run.
@@ -79,7 +80,8 @@ impl Walk {
     async fn next(&mut self) -> Option<Result<OpenRun, Error>> {
         while self.page.is_empty() && !self.is_done {
             let tables = &self.engine.core.tables;
-            let rows = match tables.open_runs(false, self.after, MAX_PAGE_ROWS).await {
+            let all = PartitionSet::all();
+            let rows = match tables.open_runs(&all, false, self.after, MAX_PAGE_ROWS).await {
                 Ok(rows) => rows,
                 Err(error) => {
                     self.is_done = true;

@@ -21,6 +21,7 @@ use super::{DrainStep, Error, Expired, Listed, Tables};
 use crate::engine::filter::Filter;
 use crate::engine::ids::RunId;
 use crate::engine::log::fjall::{StorageError, Store};
+use crate::engine::partition::PartitionSet;
 use crate::engine::row::{Cursor, HistoryChunk, RunRow, TimerRow};
 
 /// The tables form of a [`Store`].
@@ -175,6 +176,7 @@ impl Tables for FjallTables {
 
     async fn timers(
         &self,
+        partitions: &PartitionSet,
         until_ms: i64,
         after: Option<&TimerRow>,
         limit: usize,
@@ -185,19 +187,28 @@ impl Tables for FjallTables {
             return Ok(Vec::new());
         }
         let range = (start.map_or(Bound::Unbounded, Bound::Excluded), Bound::Included(last));
-        let entries = self.snapshot().range(&self.store.tables.timers, range);
+        let snapshot = self.snapshot();
+        let entries = snapshot.range(&self.store.tables.timers, range);
         entries
-            .take(limit)
             .map(|entry| {
                 let key = entry.key().map_err(|error| self.failed(error))?;
-                keys::decode_timer(&key)
-                    .ok_or_else(|| damaged("timers", "a key has the wrong length"))
+                let timer = keys::decode_timer(&key)
+                    .ok_or_else(|| damaged("timers", "a key has the wrong length"))?;
+                let is_wanted = partitions.is_all()
+                    || self
+                        .stored(&snapshot, timer.run_id)?
+                        .0
+                        .is_some_and(|row| partitions.holds(&row.workflow_id));
+                Ok(is_wanted.then_some(timer))
             })
+            .filter_map(Result::transpose)
+            .take(limit)
             .collect()
     }
 
     async fn open_runs(
         &self,
+        partitions: &PartitionSet,
         only_active: bool,
         after: Option<RunId>,
         limit: usize,
@@ -208,15 +219,21 @@ impl Tables for FjallTables {
         let start = after.map_or(Bound::Unbounded, |after| Bound::Excluded(*after.as_bytes()));
         let entries = snapshot.range(keyspace, (start, Bound::Unbounded));
         let mut rows = Vec::new();
-        for entry in entries.take(limit) {
+        for entry in entries {
+            if rows.len() >= limit {
+                break;
+            }
             let (key, value) = entry.into_inner().map_err(|error| self.failed(error))?;
             let run_id =
                 RunId::from_slice(&key).ok_or_else(|| damaged("open", "a key is not a run id"))?;
-            rows.push(if only_active {
+            let row: RunRow = if only_active {
                 self.indexed(&snapshot, run_id)?
             } else {
                 decode(&value).map_err(|what| damaged(&format!("open/{run_id}"), &what))?
-            });
+            };
+            if partitions.holds(&row.workflow_id) {
+                rows.push(row);
+            }
         }
         Ok(rows)
     }

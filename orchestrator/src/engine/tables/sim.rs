@@ -10,6 +10,7 @@ use super::{DrainStep, Error, Expired, Listed, Tables};
 use crate::engine::filter::Filter;
 use crate::engine::ids::RunId;
 use crate::engine::log::sim::{Disk, Fault, Operation, TABLES};
+use crate::engine::partition::PartitionSet;
 use crate::engine::row::{Cursor, HistoryChunk, RunRow, TimerRow};
 
 /// The tables form of a [`Disk`].
@@ -72,20 +73,22 @@ impl Tables for SimTables {
 
     async fn timers(
         &self,
+        partitions: &PartitionSet,
         until_ms: i64,
         after: Option<&TimerRow>,
         limit: usize,
     ) -> Result<Vec<TimerRow>, Error> {
-        Ok(self.look(|tables| tables.timers(until_ms, after, limit)).await)
+        Ok(self.look(|tables| tables.timers(partitions, until_ms, after, limit)).await)
     }
 
     async fn open_runs(
         &self,
+        partitions: &PartitionSet,
         only_active: bool,
         after: Option<RunId>,
         limit: usize,
     ) -> Result<Vec<RunRow>, Error> {
-        Ok(self.look(|tables| tables.open_runs(only_active, after, limit)).await)
+        Ok(self.look(|tables| tables.open_runs(partitions, only_active, after, limit)).await)
     }
 
     async fn list(

@@ -6,6 +6,7 @@ use std::ops::Bound;
 use crate::engine::filter::Filter;
 use crate::engine::ids::RunId;
 use crate::engine::limits::MAX_SCANNED_ROWS;
+use crate::engine::partition::PartitionSet;
 use crate::engine::row::{Cursor, HistoryChunk, RunRow, TimerRow};
 use crate::engine::tables::{DrainStep, Listed};
 
@@ -125,6 +126,7 @@ impl TableContent {
 
     pub(crate) fn timers(
         &self,
+        partitions: &PartitionSet,
         until_ms: i64,
         after: Option<&TimerRow>,
         limit: usize,
@@ -133,6 +135,10 @@ impl TableContent {
             .iter()
             .skip_while(|key| after.is_some_and(|after| **key <= timer_key(after)))
             .take_while(|(fire_at_ms, _, _)| *fire_at_ms <= until_ms)
+            .filter(|(_, run_id, _)| {
+                let row = || self.runs.get(run_id);
+                partitions.is_all() || row().is_some_and(|row| partitions.holds(&row.workflow_id))
+            })
             .take(limit)
             .map(|&(fire_at_ms, run_id, command)| TimerRow { fire_at_ms, run_id, command })
             .collect()
@@ -140,6 +146,7 @@ impl TableContent {
 
     pub(crate) fn open_runs(
         &self,
+        partitions: &PartitionSet,
         only_active: bool,
         after: Option<RunId>,
         limit: usize,
@@ -149,6 +156,7 @@ impl TableContent {
             .range((start, Bound::Unbounded))
             .map(|(_, row)| row)
             .filter(|row| !row.state().is_closed() && (row.is_active() || !only_active))
+            .filter(|row| partitions.holds(&row.workflow_id))
             .take(limit)
             .cloned()
             .collect()
