@@ -5,6 +5,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod context;
+pub mod cql;
 pub mod error;
 pub mod idempotency;
 pub mod identity;

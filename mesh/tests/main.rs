@@ -5,6 +5,7 @@
 
 mod bus;
 mod config;
+mod cql;
 mod redis;
 mod stack;
 mod store;

@@ -12,9 +12,11 @@ mod ports;
 mod rabbitmq;
 mod redis;
 mod server;
+mod shared;
 
 pub use cassandra::Cassandra;
 pub use install::{Part, ensure, there_or_skipped};
 pub use rabbitmq::RabbitMq;
 pub use redis::Redis;
 pub use server::Server;
+pub use shared::{CQL_VARIABLE, cql_for_tests};

@@ -1,0 +1,278 @@
+//! ScyllaDB, or anything else that speaks CQL (tests run on Apache Cassandra): one service's keyspace, prepared
+//! statements that say how consistent they are, and errors that say what is known of a write.
+//!
+//! What CQL gives, and this shop builds on:
+//! - a **conditional batch** ([`Session::conditional_batch`]) is atomic and isolated, within one partition of one table.
+//!   What must change together (a state, its timeline, the answer of the request, the event) lives there;
+//! - a conditional write's outcome may be unknown ([`Error::Unknown`]). A [`Kind::SettledRead`] finishes or voids what
+//!   is under way before it answers, so that looking for one's own mark tells the outcome;
+//! - everything else is a plain write, idempotent by its content, and sent again by the driver where that helps.
+//!
+//! Plain and conditional writes never touch the same cells: they take their timestamps from different clocks.
+//!
+//! docs/STORES.md tells what operators set, and what each consistency costs.
+
+mod batch;
+mod config;
+mod error;
+mod migration;
+mod statement;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use scylla::client::execution_profile::ExecutionProfile;
+use scylla::client::session::Session as Driver;
+use scylla::client::session_builder::SessionBuilder;
+use scylla::deserialize::row::DeserializeRow;
+use scylla::policies::load_balancing::DefaultPolicy;
+use scylla::response::query_result::QueryResult;
+use scylla::serialize::row::SerializeRow;
+use scylla::statement::prepared::PreparedStatement;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+pub use batch::Batch;
+pub use config::Config;
+pub use error::Error;
+pub use migration::{Migration, version};
+pub use statement::{Kind, Prepared};
+
+/// Statements under way at once; beyond it a call is refused as [`Error::Overloaded`].
+const MAX_UNDER_WAY: usize = 4096;
+/// How long a connection may take to come about.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// How often a read that settles conditional writes is tried before it is given up.
+const SETTLED_READ_TRIES: u32 = 3;
+
+/// One service's keyspace. Clones share the connections.
+#[derive(Clone)]
+pub struct Session {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    driver: Driver,
+    keyspace: String,
+    under_way: Semaphore,
+}
+
+impl Session {
+    /// Connects, makes the keyspace `<prefix>_<service>` if it is not there, and brings its tables up to date: the
+    /// service's own, by `migrations`, and the mesh's.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when no node answers, [`Error::Newer`], [`Error::Migration`].
+    pub async fn open(
+        config: &Config,
+        service: &str,
+        migrations: &'static [Migration],
+    ) -> Result<Session, Error> {
+        let session = Session::connect(config, service).await?;
+        migration::migrate(&session, config, migrations).await?;
+        Ok(session)
+    }
+
+    /// Connects without making or changing anything: the keyspace may not be there. For looking only (`souk doctor`).
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when no node answers, [`Error::Refused`] for a prefix that is no name.
+    pub async fn connect(config: &Config, service: &str) -> Result<Session, Error> {
+        let keyspace = config.keyspace(service)?;
+        let mut policy = DefaultPolicy::builder().token_aware(true);
+        if !config.datacenter.is_empty() {
+            policy = policy.prefer_datacenter(config.datacenter.clone()).permit_dc_failover(true);
+        }
+        let profile = ExecutionProfile::builder()
+            .request_timeout(Some(config.limit()))
+            .load_balancing_policy(policy.build())
+            .build();
+        let mut builder = SessionBuilder::new()
+            .known_nodes(&config.contact_points)
+            .connection_timeout(CONNECT_LIMIT)
+            .default_execution_profile_handle(profile.into_handle())
+            // Statements name their tables in full; nothing here reads the schema from the driver.
+            .fetch_schema_metadata(false);
+        if let Some((user, password)) = config.credentials() {
+            builder = builder.user(user, password);
+        }
+        let driver = builder.build().await.map_err(|error| {
+            Error::Unavailable(format!("{}: {error}", config.contact_points.join(", ")))
+        })?;
+        let under_way = Semaphore::new(MAX_UNDER_WAY);
+        Ok(Session { shared: Arc::new(Shared { driver, keyspace, under_way }) })
+    }
+
+    /// The keyspace's name. Statements name their tables without it: see [`Session::prepare`].
+    #[must_use]
+    pub fn keyspace(&self) -> &str {
+        &self.shared.keyspace
+    }
+
+    /// Prepares a statement. `{}` in its text stands for the keyspace: `SELECT a FROM {}.orders WHERE …`.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the server's reason; [`Error::Unavailable`].
+    pub async fn prepare(&self, kind: Kind, text: &str) -> Result<Prepared, Error> {
+        let text = text.replace("{}", &self.shared.keyspace);
+        let prepared = self.shared.driver.prepare(text.as_str()).await;
+        prepared.map(|prepared| Prepared::new(prepared, kind)).map_err(error::of_prepare)
+    }
+
+    /// All rows that a statement gives, in one answer: bound it by `LIMIT`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Overloaded`], [`Error::Refused`].
+    pub async fn rows<R>(
+        &self,
+        statement: &Prepared,
+        values: impl SerializeRow,
+    ) -> Result<Vec<R>, Error>
+    where
+        R: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata>,
+    {
+        let found = self.read(statement, values).await?.into_rows_result().map_err(Error::form)?;
+        let rows = found.rows::<R>().map_err(Error::form)?;
+        rows.collect::<Result<_, _>>().map_err(Error::form)
+    }
+
+    /// The first row that a statement gives, if any.
+    ///
+    /// # Errors
+    /// Those of [`Session::rows`].
+    pub async fn row<R>(
+        &self,
+        statement: &Prepared,
+        values: impl SerializeRow,
+    ) -> Result<Option<R>, Error>
+    where
+        R: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata>,
+    {
+        let found = self.read(statement, values).await?.into_rows_result().map_err(Error::form)?;
+        found.maybe_first_row::<R>().map_err(Error::form)
+    }
+
+    /// A plain write, durable on a quorum when this returns. It is idempotent: after an error it may have happened.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], [`Error::Unavailable`], [`Error::Overloaded`], [`Error::Refused`].
+    pub async fn write(
+        &self,
+        statement: &Prepared,
+        values: impl SerializeRow,
+    ) -> Result<(), Error> {
+        self.run(statement, values).await.map(drop)
+    }
+
+    /// A conditional write of one row; whether its condition held, and it happened.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`]: it may have happened, or still may until a [`Kind::SettledRead`] of the partition has
+    /// answered. After any other error it has not.
+    pub async fn conditional(
+        &self,
+        statement: &Prepared,
+        values: impl SerializeRow,
+    ) -> Result<bool, Error> {
+        self.count_conditional();
+        was_applied(self.run(statement, values).await?)
+    }
+
+    /// Conditional and plain writes to one partition of one table, which all happen, or none.
+    ///
+    /// # Errors
+    /// As [`Session::conditional`].
+    pub async fn conditional_batch(&self, batch: Batch) -> Result<bool, Error> {
+        self.count_conditional();
+        let _place = self.place()?;
+        let began = Instant::now();
+        let (statements, values) = batch.into_parts();
+        let answer = self.shared.driver.batch(&statements, values).await;
+        self.note(Kind::Conditional, began, answer.is_ok());
+        was_applied(answer.map_err(|error| error::of_execution(Kind::Conditional, error))?)
+    }
+
+    /// Plain writes to one partition that happen together, in one message.
+    ///
+    /// # Errors
+    /// As [`Session::write`].
+    pub async fn write_batch(&self, batch: Batch) -> Result<(), Error> {
+        let _place = self.place()?;
+        let began = Instant::now();
+        let (statements, values) = batch.into_parts();
+        let answer = self.shared.driver.batch(&statements, values).await;
+        self.note(Kind::Write, began, answer.is_ok());
+        answer.map(drop).map_err(|error| error::of_execution(Kind::Write, error))
+    }
+
+    /// Runs a statement that changes the schema, and waits until all nodes agree on it.
+    pub(crate) async fn define(&self, text: &str) -> Result<(), Error> {
+        let text = text.replace("{}", &self.shared.keyspace);
+        let answer = self.shared.driver.query_unpaged(text.as_str(), ()).await;
+        answer.map_err(|error| error::of_execution(Kind::Write, error))?;
+        let agreed = self.shared.driver.await_schema_agreement().await;
+        agreed.map(drop).map_err(|error| Error::Unavailable(error.to_string()))
+    }
+
+    async fn read(
+        &self,
+        statement: &Prepared,
+        values: impl SerializeRow,
+    ) -> Result<QueryResult, Error> {
+        let tries = match statement.kind() {
+            Kind::SettledRead => SETTLED_READ_TRIES,
+            _ => 1,
+        };
+        let mut last = Error::Overloaded;
+        for _ in 0..tries {
+            match self.run(statement, &values).await {
+                Err(error @ Error::Unavailable(_)) => last = error,
+                other => return other,
+            }
+        }
+        Err(last)
+    }
+
+    async fn run(
+        &self,
+        statement: &Prepared,
+        values: impl SerializeRow,
+    ) -> Result<QueryResult, Error> {
+        let _place = self.place()?;
+        let began = Instant::now();
+        let prepared: &PreparedStatement = statement.driver();
+        let answer = self.shared.driver.execute_unpaged(prepared, values).await;
+        self.note(statement.kind(), began, answer.is_ok());
+        answer.map_err(|error| error::of_execution(statement.kind(), error))
+    }
+
+    fn place(&self) -> Result<SemaphorePermit<'_>, Error> {
+        self.shared.under_way.try_acquire().map_err(|_| Error::Overloaded)
+    }
+
+    fn note(&self, kind: Kind, began: Instant, is_ok: bool) {
+        let outcome = if is_ok { "ok" } else { "error" };
+        metrics::histogram!(
+            "souk_cql_statement_seconds",
+            "keyspace" => self.shared.keyspace.clone(), "kind" => kind.name(), "outcome" => outcome
+        )
+        .record(began.elapsed().as_secs_f64());
+    }
+
+    fn count_conditional(&self) {
+        let keyspace = self.shared.keyspace.clone();
+        metrics::counter!("souk_cql_conditional_writes", "keyspace" => keyspace).increment(1);
+    }
+}
+
+/// The first column of a conditional write's answer. The others differ between Cassandra and ScyllaDB.
+fn was_applied(answer: QueryResult) -> Result<bool, Error> {
+    let rows = answer.into_rows_result().map_err(Error::form)?;
+    let column = rows.column_specs().get_by_name("[applied]");
+    if column.is_none_or(|(place, _)| place != 0) {
+        return Err(Error::Form("a conditional write does not say whether it was applied".into()));
+    }
+    let row = rows.maybe_first_row::<scylla::value::Row>().map_err(Error::form)?;
+    let applied = row.and_then(|row| row.columns.into_iter().next().flatten());
+    let applied = applied.and_then(|value| value.as_boolean());
+    applied.ok_or_else(|| Error::Form("whether a write was applied is not a boolean".into()))
+}

@@ -1,0 +1,4 @@
+//! What the stores build on, on a server that speaks CQL.
+
+mod migrations;
+mod statements;
