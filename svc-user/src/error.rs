@@ -1,7 +1,7 @@
 //! Everything that svc-user can answer besides success.
 
 use souk_mesh::error::{FieldViolation, invalid_argument, request_id_reused, retriable, status};
-use souk_mesh::{platform, store};
+use souk_mesh::{platform, redis, store};
 use tonic::{Code, Status};
 
 /// How long a caller waits before it tries again, when the password pool is full.
@@ -16,6 +16,9 @@ pub enum Error {
     /// Wrong e-mail address or wrong password; which one is not told.
     #[error("e-mail address or password is wrong")]
     BadCredentials,
+    /// A refresh token that is none, has expired, was ended or used; which of them is not told.
+    #[error("the refresh token does not work, or no longer; log in again")]
+    BadRefreshToken,
     /// No such user.
     #[error("there is no such user")]
     UserNotFound,
@@ -52,6 +55,9 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The shared store of sessions failed.
+    #[error(transparent)]
+    Redis(#[from] redis::Error),
 }
 
 impl From<rusqlite::Error> for Error {
@@ -66,6 +72,7 @@ impl From<Error> for Status {
         match error {
             Error::EmailTaken => status(Code::AlreadyExists, "EMAIL_TAKEN", message),
             Error::BadCredentials => status(Code::Unauthenticated, "BAD_CREDENTIALS", message),
+            Error::BadRefreshToken => status(Code::Unauthenticated, "BAD_REFRESH_TOKEN", message),
             Error::UserNotFound => status(Code::NotFound, "USER_NOT_FOUND", message),
             Error::AddressNotFound => status(Code::NotFound, "ADDRESS_NOT_FOUND", message),
             Error::TooManyAddresses => {
@@ -86,6 +93,7 @@ impl From<Error> for Status {
                 status(Code::Internal, "INTERNAL", "the operation failed")
             }
             Error::Store(error) => error.into(),
+            Error::Redis(error) => error.into(),
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod domain;
 pub mod error;
 pub mod password;
 mod service;
+pub mod sessions;
 pub mod store;
 mod wire;
 
@@ -29,13 +30,15 @@ pub const NAME: &str = "user";
 /// Opens the store, starts the outbox relay and returns the service.
 ///
 /// # Errors
-/// When the store cannot be opened, or the staff account that the configuration asks for cannot be made.
+/// When a store cannot be opened, or the staff account that the configuration asks for cannot be made. A Redis that is
+/// away is no error.
 pub async fn start(platform: &Platform, config: Config) -> Result<Routes, Error> {
     let platform = platform.for_service(NAME);
     let store = store::Sqlite::open(&platform.data_folder(NAME)?)?;
     outbox::spawn_relay(store.inner(), Arc::clone(&platform.bus), &platform.tasks, NAME);
     let service = service::Service::new(
         Arc::new(store),
+        sessions::Sessions::start(&platform, &config).await?,
         password::Passwords::new(config.hashes_at_once)?,
         Arc::clone(&platform.keys),
         Arc::clone(&platform.clock),

@@ -12,7 +12,8 @@ use souk_proto::user::v1::user_service_server::UserService;
 use souk_proto::user::v1::{
     CreateAddressRequest, CreateAddressResponse, DeleteAddressRequest, DeleteAddressResponse,
     GetUserRequest, GetUserResponse, ListAddressesRequest, ListAddressesResponse, LoginRequest,
-    LoginResponse, RegisterRequest, RegisterResponse, UpdateAddressRequest, UpdateAddressResponse,
+    LoginResponse, LogoutRequest, LogoutResponse, RefreshTokenRequest, RefreshTokenResponse,
+    RegisterRequest, RegisterResponse, UpdateAddressRequest, UpdateAddressResponse,
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -21,12 +22,14 @@ use crate::addresses::Addresses;
 use crate::domain::{User, canonical_email};
 use crate::error::Error;
 use crate::password::Passwords;
+use crate::sessions::{RefreshToken, Sessions};
 use crate::store::{Registered, RequestKey, UserStore};
 use crate::wire;
 
 /// The service over any store.
 pub struct Service {
     store: Arc<dyn UserStore>,
+    sessions: Sessions,
     addresses: Addresses,
     passwords: Passwords,
     keys: Arc<Keys>,
@@ -44,13 +47,14 @@ impl Service {
     /// Puts the parts together.
     pub fn new(
         store: Arc<dyn UserStore>,
+        sessions: Sessions,
         passwords: Passwords,
         keys: Arc<Keys>,
         clock: SharedClock,
         token_lifetime_ms: i64,
     ) -> Self {
         let addresses = Addresses::new(Arc::clone(&store), Arc::clone(&clock), &keys);
-        Self { store, addresses, passwords, keys, clock, token_lifetime_ms }
+        Self { store, sessions, addresses, passwords, keys, clock, token_lifetime_ms }
     }
 
     fn token(&self, user: &User) -> Result<Token, Error> {
@@ -121,6 +125,7 @@ impl UserService for Service {
             user: Some(wire::user(&user)),
             access_token: token.text,
             expire_time: Some(timestamp(token.expires_at_ms)),
+            refresh_token: self.sessions.open(user.id).await?,
         }))
     }
 
@@ -138,8 +143,35 @@ impl UserService for Service {
             user: Some(wire::user(&user)),
             access_token: token.text,
             expire_time: Some(timestamp(token.expires_at_ms)),
-            refresh_token: String::new(),
+            refresh_token: self.sessions.open(user.id).await?,
         }))
+    }
+
+    async fn refresh_token(
+        &self,
+        request: Request<RefreshTokenRequest>,
+    ) -> Result<Response<RefreshTokenResponse>, Status> {
+        let RefreshTokenRequest { refresh_token, request_id } = request.into_inner();
+        let presented = RefreshToken::parse(&refresh_token).ok_or(Error::BadRefreshToken)?;
+        // First, so that no token is used up when accounts cannot be read. Roles are those of now.
+        let user = self.store.user(presented.session.user_id).await?;
+        let user = user.ok_or(Error::BadRefreshToken)?;
+        let refresh_token = self.sessions.renew(&presented, &request_id).await?;
+        let token = self.token(&user)?;
+        Ok(Response::new(RefreshTokenResponse {
+            access_token: token.text,
+            expire_time: Some(timestamp(token.expires_at_ms)),
+            refresh_token,
+        }))
+    }
+
+    async fn logout(
+        &self,
+        request: Request<LogoutRequest>,
+    ) -> Result<Response<LogoutResponse>, Status> {
+        let user_id = Caller::of(&request).user_id()?;
+        self.sessions.close(user_id, &request.get_ref().refresh_token).await?;
+        Ok(Response::new(LogoutResponse {}))
     }
 
     async fn get_user(

@@ -4,6 +4,9 @@
 
 mod accounts;
 mod addresses;
+mod session_contract;
+mod session_redis;
+mod sessions;
 
 use std::sync::Arc;
 
@@ -25,18 +28,22 @@ struct Shop {
     platform: Platform,
     clock: Arc<ManualClock>,
     users: UserServiceClient<Channel>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Shop {
     async fn open() -> Self {
+        Self::open_with(souk_user::Config::default()).await
+    }
+
+    async fn open_with(config: souk_user::Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(START_MS));
         let platform = Platform::for_tests_at(folder.path(), clock.clone());
-        let routes = souk_user::start(&platform, souk_user::Config::default()).await.unwrap();
+        let routes = souk_user::start(&platform, config).await.unwrap();
         platform.directory.bind_local(souk_user::NAME, routes);
         let users = UserServiceClient::new(platform.directory.forwarding_channel(souk_user::NAME));
-        Self { platform, clock, users, _folder: folder }
+        Self { platform, clock, users, folder }
     }
 
     async fn register(&self, email: &str, password: &str) -> Result<RegisterResponse, Status> {
