@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
 use crate::role::Role;
-use crate::{demo, doctor, operator, process, provider, replay, schedule, workflow};
+use crate::{demo, doctor, events, operator, process, provider, replay, schedule, workflow};
 
 /// A whole shop in one binary.
 #[derive(Parser)]
@@ -56,6 +56,9 @@ enum Command {
     /// Has the clock start runs.
     #[command(subcommand)]
     Schedule(schedule::Command),
+    /// Looks after events that a service gave up on.
+    #[command(subcommand)]
+    Events(events::Command),
     /// Says which open runs this build would leave stuck, before it is rolled out. Changes nothing.
     Replay(replay::Replay),
     /// Says what is wrong with this machine, the configuration or a running shop.
@@ -90,6 +93,7 @@ impl Cli {
             }
             Command::Workflow(command) => workflow::run(&config()?, command).await,
             Command::Schedule(command) => schedule::run(&config()?, command).await,
+            Command::Events(command) => events::run(&config()?, command).await,
             Command::Replay(replay) => replay::run(&config()?, replay).await,
             Command::Doctor => doctor::run(config).await,
             Command::Bench(Bench::Orders(options)) => {

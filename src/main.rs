@@ -6,6 +6,7 @@ mod complaint;
 mod config;
 mod demo;
 mod doctor;
+mod events;
 mod operator;
 mod process;
 mod provider;

@@ -9,6 +9,7 @@ mod architecture;
 mod browser;
 mod challenge;
 mod crash;
+mod dead_letters;
 mod grpcurl;
 mod mesh;
 mod operations;

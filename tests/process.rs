@@ -65,6 +65,7 @@ fn a_command_whose_reader_has_gone_ends_without_a_word() {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_souk"))
         .args(["doctor", "--data"])
         .arg(folder.path())
+        .env_clear()
         .stdout(writer)
         .output()
         .unwrap();

@@ -25,10 +25,13 @@ pub use config::Config;
 pub use consume::consume;
 pub use topic::Topics;
 
+use crate::idempotency::RequestKey;
 use crate::store;
 
 /// Longest name of a queue.
 const QUEUE_NAME_LENGTH: usize = 100;
+/// How long it is known which dead letters a request has replayed: 7 days.
+const REQUEST_LIFE_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 /// Longest reason that is kept, in characters.
 const REASON_LENGTH: usize = 2000;
 
@@ -96,6 +99,9 @@ pub enum Error {
     /// The queue of dead letters was deleted under way; it is made again with the next connection.
     #[error("there is no queue for dead letters")]
     NoDeadLetterQueue,
+    /// The id of a request was used before, for other parameters.
+    #[error("the request id was used before with other parameters")]
+    RequestReused,
 }
 
 impl From<rusqlite::Error> for Error {
@@ -195,7 +201,8 @@ pub trait Bus: Send + Sync + 'static {
     async fn dead_letters(&self, which: DeadLetterQuery) -> Result<Vec<DeadLetter>, Error>;
 
     /// Puts dead letters back into their queues, with all their attempts before them. Returns how
-    /// many there were.
+    /// many there were. A repeat of a request that was carried out answers what it answered, and
+    /// one that was cut short is brought to its end: neither touches what has died since.
     async fn replay(&self, which: Replay) -> Result<usize, Error>;
 }
 
@@ -224,12 +231,16 @@ pub struct DeadLetterQuery {
 }
 
 /// Which dead letters to replay.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replay {
     /// Of this queue only.
     pub queue: Option<String>,
     /// These; of all when empty.
     pub ids: Vec<i64>,
+    /// At most so many, the oldest.
+    pub limit: usize,
+    /// The request that asks, so that a repeat of it is known.
+    pub request: Option<RequestKey>,
 }
 
 /// An event that a consumer gave up on.

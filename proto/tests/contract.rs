@@ -51,7 +51,7 @@ const RPCS: [(&str, &str); 9] = [
          BatchOperate CreateSchedule DescribeSchedule ListSchedules UpdateSchedule PauseSchedule \
          UnpauseSchedule TriggerSchedule BackfillSchedule DeleteSchedule",
     ),
-    ("souk.mesh.v1.EventAdminService", "ListDeadLetters ReplayDeadLetters"),
+    ("souk.mesh.v1.EventAdminService", "GetDeadLetter ListDeadLetters ReplayDeadLetters"),
 ];
 
 /// Methods that change nothing, by how their names begin.

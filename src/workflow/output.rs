@@ -16,9 +16,13 @@ pub enum Output {
 
 /// Prints a message of the contract as one line of JSON. `name` is its full name.
 pub fn print_json(name: &str, message: &impl Message) -> Result<()> {
+    println!("{}", serde_json::to_string(&json(name, message)?)?);
+    Ok(())
+}
+
+/// A message of the contract in its JSON form. `name` is its full name.
+pub fn json(name: &str, message: &impl Message) -> Result<DynamicMessage> {
     let descriptor =
         souk_proto::pool().get_message_by_name(name).context("the contract has no such message")?;
-    let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?;
-    println!("{}", serde_json::to_string(&dynamic)?);
-    Ok(())
+    Ok(DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?)
 }

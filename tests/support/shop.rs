@@ -162,6 +162,8 @@ impl Shop {
             .arg("--data")
             .arg(self.data())
             .args(["--set", &format!("listen.internal={internal}")])
+            // Settings in the environment of who runs the tests are not the test's.
+            .env_clear()
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -8,21 +8,24 @@ use souk_proto::mesh::v1::event_admin_service_server::{
     EventAdminService, EventAdminServiceServer,
 };
 use souk_proto::mesh::v1::{
-    self as wire, ListDeadLettersRequest, ListDeadLettersResponse, ReplayDeadLettersRequest,
-    ReplayDeadLettersResponse,
+    self as wire, GetDeadLetterRequest, GetDeadLetterResponse, ListDeadLettersRequest,
+    ListDeadLettersResponse, ReplayDeadLettersRequest, ReplayDeadLettersResponse,
 };
 use souk_proto::time::timestamp;
 use tonic::{Code, Request, Response, Status};
 
 use super::{Bus, DeadLetter, DeadLetterQuery, Error, Replay};
 use crate::error::{self, FieldViolation};
-use crate::identity::Keys;
+use crate::idempotency::RequestKey;
+use crate::identity::{Caller, Keys};
 use crate::page::{self, Tokens};
 
 /// Dead letters of a page when the caller does not say how many.
 const PAGE_SIZE: u32 = 50;
 /// Most dead letters of a page.
 const LARGEST_PAGE: u32 = 500;
+/// Dead letters replayed at once, at most, and when the caller does not say how many.
+const REPLAYED_AT_ONCE: u32 = 500;
 
 /// The service over a bus. Its RPCs are for staff only, which the server stack enforces.
 pub fn service(bus: Arc<dyn Bus>, keys: &Keys) -> EventAdminServiceServer<impl EventAdminService> {
@@ -57,20 +60,40 @@ impl EventAdminService for Admin {
         Ok(Response::new(ListDeadLettersResponse { dead_letters, next_page_token }))
     }
 
-    /// A request id changes nothing: a dead letter's id is never used again, so replaying it twice
-    /// replays it once.
+    async fn get_dead_letter(
+        &self,
+        request: Request<GetDeadLetterRequest>,
+    ) -> Result<Response<GetDeadLetterResponse>, Status> {
+        let asked = request.into_inner().dead_letter_id;
+        let id: i64 = asked.parse().map_err(|_| not_an_id("dead_letter_id".to_owned()))?;
+        // Newest first, so the first that is older than the next id is this one or there is none.
+        let query = DeadLetterQuery { queue: None, before_id: id.checked_add(1), limit: 1 };
+        let found = self.bus.dead_letters(query).await?.into_iter().find(|letter| letter.id == id);
+        let dead_letter = found.map(to_wire).ok_or_else(|| {
+            let message =
+                format!("no dead letter is called {asked}: it was replayed, or never was");
+            error::status(Code::NotFound, "DEAD_LETTER_NOT_FOUND", message)
+        })?;
+        Ok(Response::new(GetDeadLetterResponse { dead_letter: Some(dead_letter) }))
+    }
+
     async fn replay_dead_letters(
         &self,
         request: Request<ReplayDeadLettersRequest>,
     ) -> Result<Response<ReplayDeadLettersResponse>, Status> {
+        let caller = Caller::of(&request);
         let request = request.into_inner();
+        let id = &request.request_id;
+        let key = RequestKey::if_any(&caller, "ReplayDeadLetters", id, &request);
         let ids: Vec<i64> = request
             .dead_letter_ids
             .iter()
             .enumerate()
-            .map(|(at, id)| id.parse().map_err(|_| not_an_id(at)))
+            .map(|(at, id)| id.parse().map_err(|_| not_an_id(format!("dead_letter_ids[{at}]"))))
             .collect::<Result<_, _>>()?;
-        let replayed = self.bus.replay(Replay { queue: named(request.queue), ids }).await?;
+        let limit = page::size(request.limit, REPLAYED_AT_ONCE, REPLAYED_AT_ONCE)? as usize;
+        let which = Replay { queue: named(request.queue), ids, limit, request: key };
+        let replayed = self.bus.replay(which).await?;
         let replayed = i32::try_from(replayed).unwrap_or(i32::MAX);
         Ok(Response::new(ReplayDeadLettersResponse { replayed }))
     }
@@ -80,8 +103,7 @@ fn named(queue: String) -> Option<String> {
     (!queue.is_empty()).then_some(queue)
 }
 
-fn not_an_id(at: usize) -> Status {
-    let field = format!("dead_letter_ids[{at}]");
+fn not_an_id(field: String) -> Status {
     let violation = FieldViolation::new(field, "is not an id that ListDeadLetters gives");
     error::invalid_argument("INVALID_FIELDS", vec![violation])
 }
@@ -111,6 +133,7 @@ impl From<Error> for Status {
             | Error::NoDeadLetterQueue => {
                 error::unavailable("BUS_AWAY", error.to_string(), AWAY_RETRY_AFTER)
             }
+            Error::RequestReused => error::request_id_reused(),
             Error::QueueName(_)
             | Error::Topic(_)
             | Error::Lock { .. }

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use rusqlite::Connection;
 use souk_proto::event::v1::Event;
 use tokio::sync::watch;
 
@@ -112,8 +113,9 @@ impl Bus for Embedded {
     }
 
     async fn replay(&self, which: Replay) -> Result<usize, Error> {
-        let replayed =
-            self.shared.store.write(move |connection| log::replay(connection, &which)).await?;
+        let now_ms = self.shared.clock.now_ms();
+        let work = move |connection: &Connection| log::replay(connection, &which, now_ms);
+        let replayed = self.shared.store.write(work).await?;
         self.shared.news.send_replace(());
         Ok(replayed)
     }

@@ -10,8 +10,10 @@ use souk_proto::event::v1::Event;
 use tokio::sync::mpsc;
 
 use crate::bus::{
-    Bus, DeadLetterQuery, Delivery, HandlerError, Outcome, Replay, Subscription, consume, retry,
+    Bus, DeadLetterQuery, Delivery, Error, HandlerError, Outcome, Replay, Subscription, consume,
+    retry,
 };
+use crate::idempotency::RequestKey;
 use crate::tasks::Tasks;
 
 /// How long any one wait of the contract may take before it has failed.
@@ -39,6 +41,7 @@ pub async fn bus_contract(make: impl AsyncFn() -> BusUnderTest) {
     unsettled_events_come_again(make().await).await;
     a_failed_event_comes_again_before_the_later_ones_of_its_aggregate(make().await).await;
     a_rejected_event_is_dead_and_can_be_replayed(make().await).await;
+    a_request_replays_once_and_no_more_than_it_may(make().await).await;
     an_event_that_fails_for_good_becomes_a_dead_letter(make().await).await;
     a_queue_has_one_consumer_at_a_time(make().await).await;
     malformed_names_are_refused(make().await).await;
@@ -167,16 +170,54 @@ async fn a_rejected_event_is_dead_and_can_be_replayed(under: BusUnderTest) {
     let other = DeadLetterQuery { queue: Some("other".into()), ..all.clone() };
     assert_eq!(under.bus.dead_letters(other).await.expect("none is listed"), []);
 
-    let one = Replay { queue: None, ids: vec![letters[1].id] };
+    let by = |request| Replay { queue: None, ids: Vec::new(), limit: 10, request };
+    let one = Replay { ids: vec![letters[1].id], ..by(None) };
     assert_eq!(under.bus.replay(one.clone()).await.expect("it is replayed"), 1);
     assert_eq!(under.bus.replay(one).await.expect("once"), 0);
     let got = receive(&*queue, 1).await;
     assert_eq!((ids(&got), got[0].attempt), (vec!["t/a/1"], 1));
     settle(&*queue, &got, &Outcome::Done).await;
-    let left = Replay { queue: Some("orders".into()), ids: Vec::new() };
+    let left = Replay { queue: Some("orders".into()), ..by(None) };
     assert_eq!(under.bus.replay(left).await.expect("the rest is replayed"), 1);
     assert_eq!(ids(&receive(&*queue, 1).await), ["t/b/1"]);
     assert_eq!(under.bus.dead_letters(all).await.expect("none is left"), []);
+}
+
+async fn a_request_replays_once_and_no_more_than_it_may(under: BusUnderTest) {
+    let queue = subscribe(&under, "orders", &["#"]).await;
+    let die = async || {
+        let events: Vec<_> = ["a", "b", "c"].map(|name| event("t", name, 1)).into();
+        publish(&under, &events).await;
+        let got = receive(&*queue, 3).await;
+        settle(&*queue, &got, &Outcome::Failed(HandlerError::reject("makes no sense"))).await;
+    };
+    die().await;
+    let key = |request_id: &str, limit: u8| RequestKey {
+        scope: "staff".to_owned(),
+        method: "ReplayDeadLetters",
+        request_id: request_id.to_owned(),
+        fingerprint: [limit; 32],
+    };
+    let asked = |request_id: &str, limit: u8| {
+        let request = Some(key(request_id, limit));
+        Replay { queue: None, ids: Vec::new(), limit: limit.into(), request }
+    };
+    assert_eq!(under.bus.replay(asked("one", 2)).await.expect("two are replayed"), 2);
+    let got = receive(&*queue, 2).await;
+    assert_eq!(ids(&got), ["t/a/1", "t/b/1"], "the oldest, in order");
+    settle(&*queue, &got, &Outcome::Done).await;
+    die().await;
+    assert_eq!(under.bus.replay(asked("one", 2)).await.expect("its answer is known"), 2);
+    let reused = under.bus.replay(asked("one", 3)).await;
+    assert!(matches!(reused, Err(Error::RequestReused)), "{reused:?}");
+    let all = DeadLetterQuery { limit: 10, ..DeadLetterQuery::default() };
+    let letters = under.bus.dead_letters(all.clone()).await.expect("dead letters are listed");
+    assert_eq!(letters.len(), 4, "nothing that has died since was touched");
+    // Equal requests at once are one.
+    let both = tokio::join!(under.bus.replay(asked("two", 3)), under.bus.replay(asked("two", 3)));
+    assert!(matches!(both, (Ok(3), Ok(3))), "{both:?}");
+    assert_eq!(ids(&receive(&*queue, 3).await), ["t/c/1", "t/a/1", "t/b/1"]);
+    assert_eq!(under.bus.dead_letters(all).await.expect("one is left").len(), 1);
 }
 
 async fn an_event_that_fails_for_good_becomes_a_dead_letter(under: BusUnderTest) {

@@ -6,7 +6,10 @@ use prost::Message;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use souk_proto::event::v1::Event;
 
-use crate::bus::{DeadLetter, DeadLetterQuery, Error, Replay, Topics, aggregate_of};
+use crate::bus::{
+    DeadLetter, DeadLetterQuery, Error, REQUEST_LIFE_MS, Replay, Topics, aggregate_of,
+};
+use crate::idempotency::{self, Remembered};
 
 /// The log is trimmed whenever a cursor has passed so many events …
 const TRIM_EVERY: i64 = 256;
@@ -303,20 +306,41 @@ pub(super) fn dead_letters(
     Ok(letters)
 }
 
-/// Puts dead letters back among the redeliveries.
-pub(super) fn replay(connection: &Connection, which: &Replay) -> Result<usize, Error> {
+/// Puts dead letters back among the redeliveries, once for a request.
+pub(super) fn replay(connection: &Connection, which: &Replay, now_ms: i64) -> Result<usize, Error> {
+    let Some(request) = &which.request else { return replay_oldest(connection, which) };
+    idempotency::prune(connection, now_ms - REQUEST_LIFE_MS)?;
+    match request.check(connection)? {
+        Remembered::Same(answer) => {
+            let answer = answer.try_into().map_or(0, u64::from_be_bytes);
+            Ok(usize::try_from(answer).unwrap_or(usize::MAX))
+        }
+        Remembered::Conflict => Err(Error::RequestReused),
+        Remembered::New => {
+            let replayed = replay_oldest(connection, which)?;
+            request.remember(connection, &(replayed as u64).to_be_bytes(), now_ms)?;
+            Ok(replayed)
+        }
+    }
+}
+
+fn replay_oldest(connection: &Connection, which: &Replay) -> Result<usize, Error> {
+    let limit = which.limit.min(REPLAYED_DEAD_LETTERS);
     if !which.ids.is_empty() {
+        let ids = BTreeSet::from_iter(&which.ids);
         let mut replayed = 0;
-        for id in which.ids.iter().take(REPLAYED_DEAD_LETTERS) {
+        for id in ids {
+            if replayed == limit {
+                break;
+            }
             replayed += raise(connection, "id = ?1 AND (?2 IS NULL OR queue = ?2)", id, which)?;
         }
         return Ok(replayed);
     }
-    let oldest = REPLAYED_DEAD_LETTERS as i64;
     raise(
         connection,
         "id IN (SELECT id FROM dead_letter WHERE ?2 IS NULL OR queue = ?2 ORDER BY id LIMIT ?1)",
-        &oldest,
+        &(limit as i64),
         which,
     )
 }

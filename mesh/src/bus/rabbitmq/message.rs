@@ -8,7 +8,7 @@ use prost::Message as _;
 use souk_proto::event::v1::Event;
 
 use super::topology::Names;
-use crate::bus::{DeadLetter, Error};
+use crate::bus::{DeadLetter, Error, REQUEST_LIFE_MS};
 
 const CONTENT_TYPE: &str = "application/protobuf";
 /// Written to disk: AMQP 0-9-1, basic class, delivery-mode.
@@ -21,6 +21,8 @@ const ATTEMPTS: &str = "souk-attempts";
 const DEAD_ID: &str = "souk-dead-id";
 const DEAD_AT_MS: &str = "souk-dead-at-ms";
 const MARK: &str = "souk-mark";
+const REQUEST: &str = "souk-request";
+const FINGERPRINT: &str = "souk-fingerprint";
 /// How long a mark may stay where nobody takes it, in milliseconds.
 const MARK_LIFE_MS: &str = "60000";
 
@@ -68,6 +70,30 @@ pub(super) fn of_mark(queue: ShortString, mark: &str) -> Message {
     to_queue(queue, properties, Vec::new())
 }
 
+/// Which dead letters a request replays.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Receipt {
+    /// The request by its name, in hexadecimal.
+    pub request: String,
+    /// What it asks for, in hexadecimal.
+    pub fingerprint: String,
+    /// The dead letters that were chosen.
+    pub ids: Vec<i64>,
+}
+
+/// A receipt for the queue of those, which the broker forgets when it is old.
+pub(super) fn of_receipt(names: &Names, receipt: &Receipt) -> Message {
+    let mut headers = FieldTable::default();
+    headers.insert(REQUEST.into(), text(&receipt.request));
+    headers.insert(FINGERPRINT.into(), text(&receipt.fingerprint));
+    let properties = BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_headers(headers)
+        .with_expiration(REQUEST_LIFE_MS.to_string().into());
+    let ids = receipt.ids.iter().flat_map(|id| id.to_be_bytes()).collect();
+    to_queue(names.replays(), properties, ids)
+}
+
 fn to_queue(queue: ShortString, properties: BasicProperties, body: Vec<u8>) -> Message {
     Message { exchange: "".into(), routing_key: queue, properties, body }
 }
@@ -96,9 +122,10 @@ pub(super) fn mark_of(properties: &BasicProperties) -> Option<String> {
     text_of(properties.headers().as_ref()?, MARK)
 }
 
-/// What the queue of dead letters holds.
+/// What the queues of dead letters and of receipts hold.
 pub(super) enum Read {
     Letter(Box<DeadLetter>),
+    Receipt(Receipt),
     Mark(String),
     /// Nothing of ours.
     Unknown,
@@ -109,7 +136,20 @@ pub(super) fn read(properties: &BasicProperties, body: &[u8]) -> Read {
         return Read::Mark(mark);
     }
     let Some(headers) = properties.headers() else { return Read::Unknown };
+    if let Some(receipt) = receipt(headers, body) {
+        return Read::Receipt(receipt);
+    }
     letter(headers, body).map_or(Read::Unknown, |letter| Read::Letter(Box::new(letter)))
+}
+
+fn receipt(headers: &FieldTable, body: &[u8]) -> Option<Receipt> {
+    let (ids, rest) = body.as_chunks::<{ size_of::<i64>() }>();
+    let is_whole = rest.is_empty();
+    is_whole.then_some(Receipt {
+        request: text_of(headers, REQUEST)?,
+        fingerprint: text_of(headers, FINGERPRINT)?,
+        ids: ids.iter().map(|id| i64::from_be_bytes(*id)).collect(),
+    })
 }
 
 fn letter(headers: &FieldTable, body: &[u8]) -> Option<DeadLetter> {
@@ -178,6 +218,17 @@ mod tests {
         assert_eq!(*read, letter);
         let headers = message.properties.headers().as_ref().unwrap();
         assert_eq!(text_of(headers, TRACE_PARENT).unwrap(), "00-a-b-01");
+    }
+
+    #[test]
+    fn a_receipt_is_read_as_it_was_written() {
+        let names = Names::new("souk");
+        for ids in [vec![], vec![1, -7, i64::MAX]] {
+            let receipt = Receipt { request: "ab".into(), fingerprint: "cd".into(), ids };
+            let message = of_receipt(&names, &receipt);
+            let read = read(&message.properties, &message.body);
+            assert!(matches!(read, Read::Receipt(read) if read == receipt));
+        }
     }
 
     #[test]

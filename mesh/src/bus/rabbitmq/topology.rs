@@ -53,6 +53,11 @@ impl Names {
     pub(super) fn dead(&self) -> ShortString {
         format!("{}.dead", self.0).into()
     }
+
+    /// Which dead letters each request has replayed.
+    pub(super) fn replays(&self) -> ShortString {
+        format!("{}.replays", self.0).into()
+    }
 }
 
 /// What publishers need: the exchange, what is kept of it, and the dead letters.
@@ -61,6 +66,7 @@ pub(super) async fn declare_common(channel: &Channel, names: &Names) -> lapin::R
     let arguments = FieldTable::default();
     channel.exchange_declare(names.events(), ExchangeKind::Topic, options, arguments).await?;
     declare_kept(channel, names).await?;
+    declare_queue(channel, names.replays()).await?;
     declare_queue(channel, names.dead()).await
 }
 
@@ -95,7 +101,7 @@ async fn bind_one(
     channel.queue_bind(queue, exchange, topic.into(), options, arguments).await
 }
 
-/// A consumer's queue, or that of the dead letters.
+/// A consumer's queue, or one of those for the dead letters.
 pub(super) async fn declare_queue(channel: &Channel, name: ShortString) -> lapin::Result<()> {
     channel.queue_declare(name, QueueDeclareOptions::durable(), queue_arguments()).await.map(drop)
 }
