@@ -7,8 +7,9 @@ use souk_bench::invariants::Rule;
 
 use crate::support::{Load, Shop, pause};
 
-/// Times that the shop is killed.
+/// Times that the shop is killed, and how often to prove it.
 const KILLS: usize = 24;
+const KILLS_OF_PROOF: usize = 240;
 /// Of so many kills one comes while the shop is still starting.
 const ONE_OF_KILLS_AT_START: u32 = 4;
 /// How long the shop lives between two kills, in milliseconds.
@@ -26,7 +27,7 @@ async fn killed_again_and_again_under_load_the_shop_keeps_its_word() {
     let baseline = shop.baseline().await;
     let load = Load::start(&shop, seed).await;
 
-    for _ in 0..KILLS {
+    for _ in 0..souk_backends::rounds(KILLS, KILLS_OF_PROOF) {
         pause(chance.random_range(LIFE_MS)).await;
         shop.kill_9();
         shop.reopen();

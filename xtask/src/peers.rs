@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use souk_backends::install::{debian, run};
 
-use crate::tools::{self, root, run};
+use crate::tools::{self, root};
 
 const RESTATE_SERVER: &str = "@restatedev/restate-server@1.7.12";
 /// Debian's default version; `postgres` lies below a folder of its version.
@@ -60,7 +61,7 @@ fn dbos(folder: &Path) -> Result<()> {
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]);
     run(pip.arg(sources.join("requirements.txt")))?;
     link(&sources.join("peer.py"), &folder.join("dbos.py"))?;
-    tools::apt(POSTGRESQL, POSTGRESQL_VERSIONS)?;
+    debian(POSTGRESQL, POSTGRESQL_VERSIONS)?;
     link(&newest_postgresql()?, &folder.join("postgres"))
 }
 

@@ -1,4 +1,4 @@
-//! The steps of `cargo xtask test`, and the loop that runs, times and sums them up.
+//! The steps of `cargo xtask test` and `cargo xtask prove`, and the loop that runs, times and sums them up.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -14,7 +14,18 @@ struct Step {
     why: &'static str,
     tools: &'static [Tool],
     without_tools: Without,
+    /// Whether one CQL server is started for all of its test programs, unless `SOUK_TEST_CQL` names one.
+    shares_cql: bool,
     commands: &'static [&'static [&'static str]],
+}
+
+/// Which steps there are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Suite {
+    /// What every change has to pass.
+    Test,
+    /// The tests of faults in their long form.
+    Prove,
 }
 
 /// What of a step can be done without its tools, where their absence is no failure.
@@ -32,6 +43,7 @@ const STEPS: &[Step] = &[
         why: "one layout, no debate",
         tools: &[],
         without_tools: Without::Nothing,
+        shares_cql: false,
         commands: &[&["cargo", "fmt", "--all", "--check"]],
     },
     Step {
@@ -39,6 +51,7 @@ const STEPS: &[Step] = &[
         why: "the protos follow buf's STANDARD rules",
         tools: &[Tool::Buf],
         without_tools: Without::Nothing,
+        shares_cql: false,
         commands: &[&["buf", "lint", "proto"]],
     },
     Step {
@@ -46,6 +59,7 @@ const STEPS: &[Step] = &[
         why: "clippy and rustc warnings are errors",
         tools: &[],
         without_tools: Without::Nothing,
+        shares_cql: false,
         commands: &[&[
             "cargo",
             "clippy",
@@ -63,13 +77,50 @@ const STEPS: &[Step] = &[
         why: "every crate, and the whole shop as real processes: kills, grpcurl, the browser",
         tools: &[Tool::Grpcurl, Tool::Chromium, Tool::Playwright, Tool::Backends],
         without_tools: Without::Part,
+        shares_cql: true,
         commands: &[&["cargo", "test", "--workspace", "--locked"]],
     },
 ];
 
-/// The names of all steps, for the usage line.
-pub fn names() -> String {
-    STEPS.iter().map(|step| step.name).collect::<Vec<_>>().join("|")
+const PROOFS: &[Step] = &[
+    Step {
+        name: "bus",
+        why: "a broker that is frozen and killed again and again loses nothing",
+        tools: &[Tool::Backends],
+        without_tools: Without::Nothing,
+        shares_cql: false,
+        commands: &[&["cargo", "test", "--package", "souk-mesh", "--locked", "rabbitmq"]],
+    },
+    Step {
+        name: "kills",
+        why: "a shop that is killed again and again keeps its word",
+        tools: &[Tool::Backends],
+        without_tools: Without::Nothing,
+        shares_cql: true,
+        commands: &[&["cargo", "test", "--package", "souk", "--locked", "crash"]],
+    },
+    Step {
+        name: "network",
+        why: "connections that are slow, torn, half open or a trickle cost no order",
+        tools: &[Tool::Backends],
+        without_tools: Without::Nothing,
+        shares_cql: true,
+        commands: &[&["cargo", "test", "--package", "souk", "--locked", "network"]],
+    },
+];
+
+impl Suite {
+    fn steps(self) -> &'static [Step] {
+        match self {
+            Suite::Test => STEPS,
+            Suite::Prove => PROOFS,
+        }
+    }
+
+    /// The names of all steps, for the usage line.
+    pub fn names(self) -> String {
+        self.steps().iter().map(|step| step.name).collect::<Vec<_>>().join("|")
+    }
 }
 
 /// What became of a step.
@@ -80,18 +131,19 @@ enum Outcome {
 }
 
 /// Runs the named steps (all when none is named). `Ok(false)` when one failed.
-pub fn run(wanted: &[String]) -> Result<bool> {
-    if let Some(unknown) = wanted.iter().find(|name| STEPS.iter().all(|step| step.name != **name)) {
-        bail!("no step is called {unknown:?}; there are {}", names());
+pub fn run(suite: Suite, wanted: &[String]) -> Result<bool> {
+    let steps = suite.steps();
+    if let Some(unknown) = wanted.iter().find(|name| steps.iter().all(|step| step.name != **name)) {
+        bail!("no step is called {unknown:?}; there are {}", suite.names());
     }
-    let chosen = STEPS
+    let chosen = steps
         .iter()
         .filter(|step| wanted.is_empty() || wanted.iter().any(|name| name == step.name));
     let mut report = Vec::new();
     for step in chosen {
         println!("\n=== {}: {}", step.name, step.why);
         let started = Instant::now();
-        let outcome = run_step(step)?;
+        let outcome = run_step(suite, step)?;
         let failed = matches!(outcome, Outcome::Failed);
         report.push((step.name, outcome, started.elapsed()));
         if failed {
@@ -117,7 +169,7 @@ pub fn run(wanted: &[String]) -> Result<bool> {
     Ok(failed == 0)
 }
 
-fn run_step(step: &Step) -> Result<Outcome> {
+fn run_step(suite: Suite, step: &Step) -> Result<Outcome> {
     for tool in step.tools {
         if let Err(error) = tools::ensure(*tool) {
             eprintln!("!!! {}: {tool:?} cannot be had: {error:#}", step.name);
@@ -131,11 +183,12 @@ fn run_step(step: &Step) -> Result<Outcome> {
             eprintln!("!!! PARTS OF {} ARE SKIPPED (with CI=true this is a failure)", step.name);
         }
     }
+    let environment = environment(suite, step);
     for command in step.commands {
         let (program, arguments) = command.split_first().context("a step has a program")?;
         let status = Command::new(program)
             .args(arguments)
-            .envs(environment())
+            .envs(environment.iter().cloned())
             .current_dir(tools::root())
             .status()
             .with_context(|| format!("starting {program}"))?;
@@ -147,10 +200,20 @@ fn run_step(step: &Step) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-/// The installed tools come first on the path, and Node finds the installed packages.
-fn environment() -> Vec<(&'static str, OsString)> {
+/// The installed tools come first on the path, Node finds the installed packages, and tests find the CQL server, which
+/// ends with this process.
+fn environment(suite: Suite, step: &Step) -> Vec<(&'static str, OsString)> {
     let mut folders = vec![tools::binaries(), tools::node_modules().join(".bin")];
     folders.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
     let path = std::env::join_paths(folders).unwrap_or_default();
-    vec![("PATH", path), ("NODE_PATH", tools::node_modules().into_os_string())]
+    let mut all = vec![("PATH", path), ("NODE_PATH", tools::node_modules().into_os_string())];
+    if step.shares_cql
+        && let Some(contact_points) = souk_backends::cql_for_tests()
+    {
+        all.push((souk_backends::CQL_VARIABLE, contact_points.join(",").into()));
+    }
+    if suite == Suite::Prove {
+        all.push((souk_backends::PROVE_VARIABLE, "1".into()));
+    }
+    all
 }

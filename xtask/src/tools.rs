@@ -2,9 +2,11 @@
 //! registries, by name and version.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use souk_backends::Part;
+use souk_backends::install::{debian, go, run};
 
 /// A program that a step cannot do without.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +19,7 @@ pub enum Tool {
     Chromium,
     /// What drives the browser, from npm.
     Playwright,
-    /// Redis, RabbitMQ and Cassandra, from Debian and Maven Central.
+    /// Redis, RabbitMQ, Cassandra and Toxiproxy: what souk-backends knows to install.
     Backends,
 }
 
@@ -60,11 +62,9 @@ pub fn ensure(tool: Tool) -> Result<()> {
     match tool {
         Tool::Buf => npm(BUF, ".bin/buf"),
         Tool::Playwright => npm(PLAYWRIGHT, "playwright-core/package.json"),
-        Tool::Grpcurl => go(GRPCURL, "grpcurl"),
-        Tool::Chromium => apt("chromium", "/usr/bin/chromium"),
-        Tool::Backends => run(Command::new("cargo")
-            .args(["run", "--quiet", "--locked", "--package", "souk-backends", "--", "install"])
-            .current_dir(root())),
+        Tool::Grpcurl => go(GRPCURL, &binaries(), "grpcurl"),
+        Tool::Chromium => debian("chromium", "/usr/bin/chromium"),
+        Tool::Backends => Part::ALL.into_iter().try_for_each(souk_backends::ensure),
     }
 }
 
@@ -81,34 +81,4 @@ pub fn npm(package: &str, proof: &str) -> Result<()> {
         .arg(package)
         // Some packages report their installation to their makers.
         .envs([("DO_NOT_TRACK", "1"), ("SCARF_ANALYTICS", "false")]))
-}
-
-fn go(package: &str, program: &str) -> Result<()> {
-    if binaries().join(program).exists() {
-        return Ok(());
-    }
-    run(Command::new("go").args(["install", package]).env("GOBIN", binaries()))
-}
-
-/// Installs a package of Debian, unless the file `proof` of it is there.
-pub fn apt(package: &str, proof: &str) -> Result<()> {
-    if Path::new(proof).exists() {
-        return Ok(());
-    }
-    run(Command::new("apt-get").args(["update", "--quiet", "--quiet"]))?;
-    run(Command::new("apt-get")
-        .args(["install", "--yes", "--no-install-recommends", "--quiet", "--quiet", package])
-        .env("DEBIAN_FRONTEND", "noninteractive"))
-}
-
-/// Runs a command to its successful end.
-pub fn run(command: &mut Command) -> Result<()> {
-    let shown = format!("{command:?}");
-    println!("installing: {shown}");
-    let status =
-        command.stdin(Stdio::null()).status().with_context(|| format!("starting {shown}"))?;
-    if !status.success() {
-        bail!("{shown} ended with {status}");
-    }
-    Ok(())
 }

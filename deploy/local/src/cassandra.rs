@@ -72,6 +72,21 @@ impl Cassandra {
         Ok(Cassandra { nodes })
     }
 
+    /// One node with its data in `folder`, which is removed when it ends, however this process ends.
+    ///
+    /// # Errors
+    /// Those of [`Cassandra::start`].
+    pub fn start_disposable(folder: &Path) -> Result<Cassandra> {
+        let jars = cassandra_jars()?;
+        let address = Ipv4Addr::LOCALHOST;
+        let cql = ports::free_on(&[IpAddr::V4(address)])?;
+        let storage = ports::free_on(&[IpAddr::V4(address)])?;
+        let node = Node { jars: &jars, address, cql, storage, is_alone: true };
+        let recipe = node.recipe(&folder.join(address.to_string()))?;
+        let recipe = Recipe { disposable: Some(folder.to_owned()), ..recipe };
+        Ok(Cassandra { nodes: vec![Server::start(recipe)?] })
+    }
+
     /// Its nodes. The first is the seed.
     pub fn nodes(&mut self) -> &mut [Server] {
         &mut self.nodes
@@ -108,6 +123,7 @@ impl Node<'_> {
             hello: b"\x04\x00\x00\x00\x05\x00\x00\x00\x00",
             answer: b"\x84\x00\x00\x00\x06",
             patience: Duration::from_secs(180),
+            disposable: None,
         })
     }
 

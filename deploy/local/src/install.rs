@@ -1,4 +1,5 @@
-//! Finds the programs, and installs those that are missing: from Debian's packages and from Maven Central.
+//! Finds programs, and installs those that are missing: from Debian's packages, from Maven Central and by the Go module
+//! proxy. The checks of the project install theirs by the same functions.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,8 +15,17 @@ pub enum Part {
     RabbitMq,
     /// `org.apache.cassandra:cassandra-all`, on JDK 17.
     Cassandra,
+    /// `github.com/Shopify/toxiproxy`, between the others and who calls them.
+    Toxiproxy,
 }
 
+impl Part {
+    /// All parts.
+    pub const ALL: [Self; 4] = [Self::Redis, Self::RabbitMq, Self::Cassandra, Self::Toxiproxy];
+}
+
+/// The version that tests are written for.
+const TOXIPROXY: &str = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0";
 /// What is run of Cassandra.
 const CASSANDRA: &str = include_str!("../cassandra/pom.xml");
 
@@ -28,6 +38,7 @@ pub fn ensure(part: Part) -> Result<()> {
         Part::Redis => debian("redis-server", "/usr/bin/redis-server"),
         Part::RabbitMq => debian("rabbitmq-server", "/usr/lib/rabbitmq/bin/rabbitmq-server"),
         Part::Cassandra => cassandra_jars().map(drop),
+        Part::Toxiproxy => toxiproxy().map(drop),
     }
 }
 
@@ -47,7 +58,11 @@ pub fn there_or_skipped(part: Part) -> bool {
     }
 }
 
-fn debian(package: &str, proof: &str) -> Result<()> {
+/// Installs a package of Debian, unless the file `proof` of it is there.
+///
+/// # Errors
+/// When it cannot be installed.
+pub fn debian(package: &str, proof: &str) -> Result<()> {
     if Path::new(proof).exists() {
         return Ok(());
     }
@@ -57,9 +72,32 @@ fn debian(package: &str, proof: &str) -> Result<()> {
         .env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
+/// Installs a program from the Go module proxy into `folder`, unless the file `program` is there.
+///
+/// # Errors
+/// When it cannot be installed.
+pub fn go(package: &str, folder: &Path, program: &str) -> Result<()> {
+    if folder.join(program).exists() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    run(Command::new("go").args(["install", package]).env("GOBIN", folder.canonicalize()?))
+}
+
+/// The program of Toxiproxy.
+pub(crate) fn toxiproxy() -> Result<PathBuf> {
+    let folder = tools().join("toxiproxy");
+    go(TOXIPROXY, &folder, "server")?;
+    Ok(folder.join("server").canonicalize()?)
+}
+
+fn tools() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools")
+}
+
 /// The folder with Cassandra's class path.
 pub(crate) fn cassandra_jars() -> Result<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/cassandra");
+    let root = tools().join("cassandra");
     let jars = root.join("jars");
     // Written last, with what it is the proof of.
     let proof = root.join("pom.installed.xml");
@@ -80,7 +118,11 @@ pub(crate) fn cassandra_jars() -> Result<PathBuf> {
     Ok(jars)
 }
 
-fn run(command: &mut Command) -> Result<()> {
+/// Runs a command to its successful end, and shows it.
+///
+/// # Errors
+/// When it cannot be started or fails.
+pub fn run(command: &mut Command) -> Result<()> {
     let shown = format!("{command:?}");
     eprintln!("installing: {shown}");
     let status =

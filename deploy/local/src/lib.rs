@@ -4,19 +4,22 @@
 //! returns, and ends with its handle, even if the process that holds it is killed. Tests and benchmarks use the
 //! library; people use `cargo run -p souk-backends -- up`.
 //!
-//! The tests of the whole shop kill these parts, freeze them and bring them back: [`Server`] can.
+//! The tests of the whole shop kill these parts, freeze them and bring them back: [`Server`] can. What a network does to
+//! connections (waits, resets, ends that only one side knows of, a trickle of bytes) does [`Toxiproxy`].
 
 mod cassandra;
-mod install;
+pub mod install;
 mod ports;
 mod rabbitmq;
 mod redis;
 mod server;
 mod shared;
+mod toxiproxy;
 
 pub use cassandra::Cassandra;
 pub use install::{Part, ensure, there_or_skipped};
 pub use rabbitmq::RabbitMq;
 pub use redis::Redis;
 pub use server::Server;
-pub use shared::{CQL_VARIABLE, cql_for_tests};
+pub use shared::{CQL_VARIABLE, PROVE_VARIABLE, cql_for_tests, rounds};
+pub use toxiproxy::{Direction, Proxy, Toxic, Toxiproxy};

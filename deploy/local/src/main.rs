@@ -32,9 +32,7 @@ enum Command {
 fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Up { data, cassandra_nodes } => up(data, cassandra_nodes),
-        Command::Install => {
-            [Part::Redis, Part::RabbitMq, Part::Cassandra].into_iter().try_for_each(ensure)
-        }
+        Command::Install => Part::ALL.into_iter().try_for_each(ensure),
     }
 }
 

@@ -57,6 +57,7 @@ fn names(folder: &Path, port: u16) -> Recipe {
         hello: b"\x00\x01n",
         answer: b"\x00\x00",
         patience: Duration::from_secs(10),
+        disposable: None,
     }
 }
 
@@ -91,6 +92,7 @@ fn broker(folder: PathBuf, port: u16, names_port: u16, distribution_port: u16) -
         hello: b"AMQP\x00\x00\x09\x01",
         answer: b"\x01\x00\x00",
         patience: Duration::from_secs(90),
+        disposable: None,
     })
 }
 

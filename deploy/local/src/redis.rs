@@ -44,6 +44,7 @@ impl Redis {
             hello: b"PING\r\n",
             answer: b"+PONG\r\n",
             patience: Duration::from_secs(20),
+            disposable: None,
         };
         Server::start(recipe).map(Redis)
     }

@@ -25,7 +25,8 @@ setsid "$@" </dev/null & server=$!
 echo "$server"
 cat >/dev/null
 kill -s KILL -- "-$server" 2>/dev/null
-wait"#;
+wait
+if [ -n "$SOUK_DISPOSABLE" ]; then rm -rf -- "$SOUK_DISPOSABLE"; fi"#;
 
 /// How a server is started, and how it is seen that it is there.
 pub(crate) struct Recipe {
@@ -43,6 +44,8 @@ pub(crate) struct Recipe {
     pub answer: &'static [u8],
     /// How long it may take to come up.
     pub patience: Duration,
+    /// A folder that is removed when the server ends, however its holder ends.
+    pub disposable: Option<PathBuf>,
 }
 
 /// A running server. It is killed when this is dropped; [`Server::stop`] is gentler.
@@ -81,6 +84,7 @@ impl Server {
             .arg(&self.recipe.program)
             .args(&self.recipe.arguments)
             .envs(self.recipe.environment.iter().cloned())
+            .env("SOUK_DISPOSABLE", self.recipe.disposable.as_deref().unwrap_or(Path::new("")))
             .current_dir(&self.recipe.folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -1,4 +1,5 @@
-//! A CQL server that tests share: starting one takes half a minute, and their keyspaces keep them apart.
+//! What tests share: a CQL server, as starting one takes half a minute and keyspaces keep them apart; and how long they
+//! are to be.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,7 +11,7 @@ use crate::{Cassandra, Part, there_or_skipped};
 pub const CQL_VARIABLE: &str = "SOUK_TEST_CQL";
 
 /// Started at most once in a process, and ended with it: its keeper sees this process end.
-static OWN: Mutex<Option<(tempfile::TempDir, Cassandra)>> = Mutex::new(None);
+static OWN: Mutex<Option<Cassandra>> = Mutex::new(None);
 
 /// Where a CQL server for tests answers: the one that `SOUK_TEST_CQL` names, else one that this process starts. `None`
 /// is a loud skip where it cannot be had, and under `CI=true` a failure.
@@ -28,11 +29,20 @@ pub fn cql_for_tests() -> Option<Vec<String>> {
     if own.is_none() {
         *own = Some(start().expect("Cassandra comes up"));
     }
-    own.as_ref().map(|(_, cassandra)| cassandra.contact_points())
+    own.as_ref().map(Cassandra::contact_points)
 }
 
-fn start() -> Result<(tempfile::TempDir, Cassandra)> {
-    let folder = tempfile::tempdir()?;
-    let cassandra = Cassandra::start(folder.path(), 1)?;
-    Ok((folder, cassandra))
+/// What is static is not dropped, so the folder goes with the server rather than with its handle.
+fn start() -> Result<Cassandra> {
+    Cassandra::start_disposable(&tempfile::tempdir()?.keep())
+}
+
+/// The variable that `cargo xtask prove` sets to 1.
+pub const PROVE_VARIABLE: &str = "SOUK_PROVE";
+
+/// How often a test of faults repeats itself: `usual` times, or `proof` times under `cargo xtask prove`.
+#[must_use]
+pub fn rounds(usual: usize, proof: usize) -> usize {
+    let proves = std::env::var(PROVE_VARIABLE).is_ok_and(|value| value == "1");
+    if proves { proof } else { usual }
 }

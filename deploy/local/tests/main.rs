@@ -7,7 +7,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use souk_backends::{Cassandra, Part, RabbitMq, Redis, there_or_skipped};
+use souk_backends::{
+    Cassandra, Direction, Part, RabbitMq, Redis, Toxic, Toxiproxy, there_or_skipped,
+};
 
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -84,6 +86,18 @@ fn cassandra_answers_cql_and_ends_with_its_handle() {
 }
 
 #[test]
+fn a_disposable_server_leaves_no_data_behind() {
+    if !there_or_skipped(Part::Cassandra) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap().keep();
+    let cassandra = Cassandra::start_disposable(&folder).unwrap();
+    assert!(folder.join("127.0.0.1/data").exists());
+    drop(cassandra);
+    assert!(!folder.exists());
+}
+
+#[test]
 fn nothing_is_left_of_a_start_that_was_killed() {
     if !there_or_skipped(Part::Redis) {
         return;
@@ -102,4 +116,55 @@ fn nothing_is_left_of_a_start_that_was_killed() {
     up.kill().unwrap();
     up.wait().unwrap();
     eventually("Redis has ended with who started it", || TcpStream::connect(address).is_err());
+}
+
+/// How Redis answers PING through an open connection.
+fn ping(stream: &mut TcpStream) -> std::io::Result<String> {
+    stream.write_all(b"PING\r\n")?;
+    let mut answer = [0; 7];
+    stream.read_exact(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[test]
+fn connections_are_slow_half_open_torn_and_well_again_as_asked() {
+    if !there_or_skipped(Part::Redis) || !there_or_skipped(Part::Toxiproxy) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let redis = Redis::start(&folder.path().join("redis")).unwrap();
+    let toxiproxy = Toxiproxy::start(&folder.path().join("toxiproxy")).unwrap();
+    let proxy = toxiproxy.lead_to("redis", redis.address()).unwrap();
+    let connect = || {
+        let stream = TcpStream::connect(proxy.address()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        stream
+    };
+    assert_eq!(ping(&mut connect()).unwrap(), "+PONG\r\n");
+
+    let late = Toxic::Latency { latency_ms: 150, jitter_ms: 0 };
+    proxy.poison_both(late).unwrap();
+    let asked = Instant::now();
+    assert_eq!(ping(&mut connect()).unwrap(), "+PONG\r\n");
+    assert!(asked.elapsed() >= Duration::from_millis(300), "{:?}", asked.elapsed());
+    proxy.heal().unwrap();
+
+    proxy.poison(Toxic::Bandwidth { kilobytes_per_s: 1 }, Direction::Downstream).unwrap();
+    let asked = Instant::now();
+    let long = "x".repeat(2_000);
+    let said = ask_redis(proxy.address(), &format!("ECHO {long}"));
+    assert!(said.contains(&long) && asked.elapsed() >= Duration::from_secs(1), "{said}");
+    proxy.heal().unwrap();
+
+    let mut open = connect();
+    assert_eq!(ping(&mut open).unwrap(), "+PONG\r\n");
+    proxy.poison_both(Toxic::HalfOpen).unwrap();
+    let silence = ping(&mut open).unwrap_err();
+    assert_eq!(silence.kind(), std::io::ErrorKind::WouldBlock, "it stays open: {silence}");
+    proxy.heal().unwrap();
+
+    proxy.poison(Toxic::ResetPeer { after_ms: 0 }, Direction::Downstream).unwrap();
+    assert!(ping(&mut connect()).is_err());
+    proxy.heal().unwrap();
+    assert_eq!(ping(&mut connect()).unwrap(), "+PONG\r\n");
 }
