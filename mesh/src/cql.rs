@@ -16,6 +16,7 @@ mod batch;
 mod config;
 mod error;
 mod migration;
+pub mod outbox;
 mod statement;
 
 use std::sync::Arc;

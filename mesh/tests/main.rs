@@ -6,6 +6,7 @@
 mod bus;
 mod config;
 mod cql;
+mod cql_outbox;
 mod redis;
 mod stack;
 mod store;
