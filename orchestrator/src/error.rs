@@ -15,6 +15,9 @@ use crate::engine::log::fjall::StorageError;
 /// When a node that ends may be asked again: somewhere else, or after its restart.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// When the owner of a partition that moves may be asked for again.
+const OWNER_RETRY_AFTER: Duration = Duration::from_millis(200);
+
 /// Why the orchestrator cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -78,7 +81,9 @@ fn refused(error: engine::Error, payload: &'static str) -> Status {
             retriable(Code::ResourceExhausted, "OVERLOADED", message, pause)
         }
         E::Fenced | E::ShuttingDown => unavailable("NODE_ENDING", message, RETRY_AFTER),
-        E::Log(_) | E::Tables(_) => {
+        E::NotOwner { .. } => unavailable("NOT_OWNER", message, OWNER_RETRY_AFTER),
+        E::PeerUnreachable(_) => unavailable("PEER_UNREACHABLE", message, RETRY_AFTER),
+        E::Log(_) | E::Tables(_) | E::Membership(_) => {
             tracing::error!(error = message, "the engine's store failed");
             unavailable("STORE_UNAVAILABLE", "the workflow store does not answer", RETRY_AFTER)
         }

@@ -77,7 +77,12 @@ pub(crate) struct RunCell {
     is_to_be_queued: AtomicBool,
     /// A slot that waits to be drained names the cell already.
     is_to_be_drained: AtomicBool,
+    /// Where the run's history ends for this node, once another is to serve it.
+    moved_at: AtomicU64,
 }
+
+/// [`RunCell::moved_at`] of a run that has not moved.
+const NOT_MOVED: u64 = u64::MAX;
 
 impl RunCell {
     /// A cell without its run.
@@ -105,6 +110,7 @@ impl RunCell {
             is_queued_idle: AtomicBool::new(false),
             is_to_be_queued: AtomicBool::new(false),
             is_to_be_drained: AtomicBool::new(false),
+            moved_at: AtomicU64::new(NOT_MOVED),
         }
     }
 
@@ -163,6 +169,24 @@ impl RunCell {
     /// The row as the events before `sequence` make it, be they durable or not.
     pub fn row_before(&self, sequence: u64) -> Result<Option<Arc<RunRow>>, Error> {
         self.tail.lock().row_before(self.run_id, sequence)
+    }
+
+    /// Another node is to serve the run: nothing happens to it here any more. Returns the run, if it was loaded.
+    pub fn move_away(&self) -> Option<Box<Run>> {
+        let mut guard = self.run.lock();
+        let end = guard.as_ref().map_or(self.durable(), |run| run.next_sequence);
+        self.moved_at.store(end, Ordering::Release);
+        guard.take()
+    }
+
+    /// Whether another node is to serve the run. Decides what may happen to it only under the run's lock.
+    pub fn has_moved(&self) -> bool {
+        self.moved_at.load(Ordering::Acquire) != NOT_MOVED
+    }
+
+    /// Whether events before `sequence` will never be durable here, since the run has moved before they were made.
+    pub fn has_moved_before(&self, sequence: u64) -> bool {
+        self.moved_at.load(Ordering::Acquire) < sequence
     }
 
     pub fn pin(&self) {

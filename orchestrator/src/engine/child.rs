@@ -63,7 +63,7 @@ impl Callable for StartChild {
         core: &Arc<Core>,
         context: StepContext,
     ) -> BoxFuture<'static, Result<Bytes, StepError>> {
-        let engine = Engine::of(core.clone());
+        let runs = Engine::of(core.clone()).anywhere();
         Box::pin(async move {
             if self.parent.depth > MAX_CHILD_DEPTH {
                 let message = format!("children are nested {MAX_CHILD_DEPTH} deep at most");
@@ -71,8 +71,8 @@ impl Callable for StartChild {
             }
             let traceparent = context.traceparent().to_owned();
             let request = StartRequest { traceparent, ..self.request.clone() };
-            match engine.start_child(request, &self.parent).await {
-                Ok(run_id) => Ok(Bytes::copy_from_slice(run_id.as_bytes())),
+            match runs.start_for(request, Some(self.parent.clone())).await {
+                Ok(started) => Ok(Bytes::copy_from_slice(started.run_id.as_bytes())),
                 Err(Error::Conflict { workflow_id }) => {
                     let message = format!("{workflow_id:?} belongs to another run");
                     Err(StepError::refused(CHILD_CONFLICT, message))
@@ -120,7 +120,7 @@ impl Callable for EndChild {
         core: &Arc<Core>,
         context: StepContext,
     ) -> BoxFuture<'static, Result<Bytes, StepError>> {
-        let engine = Engine::of(core.clone());
+        let runs = Engine::of(core.clone()).anywhere();
         Box::pin(async move {
             let parent = Parent {
                 workflow_id: context.workflow_id().to_owned(),
@@ -128,7 +128,7 @@ impl Callable for EndChild {
                 command: self.command,
                 depth: 0,
             };
-            let ended = engine.end_child(&self.workflow_id, &parent, self.how).await;
+            let ended = runs.end_child(&self.workflow_id, parent, self.how).await;
             ended.map(|()| Bytes::from_static(b"null")).map_err(|error| again(&error))
         })
     }
@@ -181,12 +181,12 @@ impl Callable for SignalChild {
         core: &Arc<Core>,
         context: StepContext,
     ) -> BoxFuture<'static, Result<Bytes, StepError>> {
-        let engine = Engine::of(core.clone());
+        let runs = Engine::of(core.clone()).anywhere();
         Box::pin(async move {
             let payload = self.payload.to_string().into();
             // The child recognises a repetition by the effect key.
             let id = context.effect_id().to_string();
-            match engine.signal(&self.workflow_id, self.signal, &id, payload).await {
+            match runs.signal(&self.workflow_id, self.signal, &id, payload).await {
                 Ok(_) => Ok(Bytes::from_static(b"null")),
                 Err(error @ (Error::Closed { .. } | Error::NotFound(_))) => {
                     Err(StepError::permanent(CHILD_ENDED, error.to_string()))

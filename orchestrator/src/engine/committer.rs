@@ -1,7 +1,7 @@
 //! Group commit: every event that waits goes into one slot; the next slot forms while this one is written.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -47,13 +47,16 @@ pub(crate) struct Committer {
     wake: Notify,
     count: AtomicUsize,
     bytes: AtomicUsize,
+    /// How many commits were ever pushed.
+    pushed: AtomicU64,
 }
 
 impl Committer {
     /// Called under the run's lock, so that a run's commits are in the order of its events.
     pub fn push(&self, commit: Commit) {
         self.bytes.fetch_add(commit.bytes(), Ordering::Relaxed);
-        self.count.fetch_add(1, Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::AcqRel);
+        self.pushed.fetch_add(1, Ordering::AcqRel);
         let is_first = {
             let mut waiting = self.waiting.lock();
             waiting.push(commit);
@@ -63,6 +66,18 @@ impl Committer {
         if is_first {
             self.wake.notify_one();
         }
+    }
+
+    /// How many commits were ever pushed: all that are, once [`Committer::written`] says as many.
+    pub fn pushed(&self) -> u64 {
+        self.pushed.load(Ordering::Acquire)
+    }
+
+    /// At least so many of them are durable, and known to the drainer.
+    pub fn written(&self) -> u64 {
+        // In this order: what is pushed in between makes it less.
+        let pushed = self.pushed();
+        pushed.saturating_sub(self.count.load(Ordering::Acquire) as u64)
     }
 
     /// Whether so much waits that new work must be refused.

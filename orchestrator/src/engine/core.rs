@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::cell::RunCell;
+use super::cell::{Published, RunCell};
+use super::cluster::Joined;
 use super::committer::{Commit, Committer};
 use super::directory::Directory;
 use super::drainer::Drainer;
@@ -21,6 +22,7 @@ use super::limits::{
     MAX_WAITING_COMMITS, RETENTION_DAYS,
 };
 use super::log::Log;
+use super::ownership::Ownership;
 use super::registry::Registry;
 use super::resources::Resources;
 use super::row::RunState;
@@ -82,6 +84,10 @@ pub(crate) struct Core {
     pub idle: Arc<Idle>,
     /// An attempt has failed, or a run is stuck.
     pub trouble: Notify,
+    /// Which partitions are this node's.
+    pub ownership: Arc<Ownership>,
+    /// The other nodes, if there may be some.
+    pub cluster: Option<Joined>,
     pub accepting: AtomicBool,
     /// The log belongs to someone else.
     pub fenced: CancellationToken,
@@ -125,10 +131,18 @@ impl Core {
 
     /// This node has lost its log: nothing of what it does may be seen any more.
     pub fn fence(&self) {
+        self.stop_serving();
         self.fenced.cancel();
         self.over.cancel();
         self.stop.cancel();
         self.drain_stop.cancel();
+    }
+
+    /// Nobody is answered from memory any more: others may serve the runs of this node from here on.
+    pub fn stop_serving(&self) {
+        if let Some(shared) = self.ownership.as_shared() {
+            shared.end();
+        }
     }
 
     /// Whether work that is not needed to finish other work may come in.
@@ -173,9 +187,7 @@ impl Core {
         make: impl FnOnce(&mut Run) -> Result<Option<Body>, Error>,
     ) -> Result<u64, Error> {
         let mut guard = cell.run.lock();
-        let Some(run) = guard.as_mut() else {
-            return Err(Error::NotFound(cell.workflow_id.to_string()));
-        };
+        let Some(run) = guard.as_mut() else { return Err(self.gone(cell)) };
         let Some(body) = make(run)? else { return Ok(run.next_sequence) };
         let events = run.observe(body, self.now_ms());
         self.commit(cell, run, &events);
@@ -185,6 +197,14 @@ impl Core {
             run.unload();
         }
         Ok(sequence)
+    }
+
+    /// Why nothing can happen to a run that is not in its cell.
+    fn gone(&self, cell: &RunCell) -> Error {
+        match cell.has_moved() {
+            true => self.ownership.refusal(&cell.workflow_id),
+            false => Error::NotFound(cell.workflow_id.to_string()),
+        }
     }
 
     /// Like [`Core::deliver`], for outcomes that nobody waits for.
@@ -288,8 +308,31 @@ impl Core {
     }
 
     /// Waits until a run's events before `sequence` are durable.
+    ///
+    /// # Errors
+    /// [`Error::NotOwner`] if these are events that are made elsewhere, since the run has moved.
     pub async fn wait_durable(&self, cell: &RunCell, sequence: u64) -> Result<(), Error> {
-        self.wait_for(&cell.more_durable, || (cell.durable() >= sequence).then_some(())).await
+        let look = || match cell.durable() >= sequence {
+            true => Some(Ok(())),
+            false => cell.has_moved_before(sequence).then(|| Err(self.gone(cell))),
+        };
+        self.wait_for(&cell.more_durable, look).await?
+    }
+
+    /// Waits until `look` finds something in what is published of a run.
+    ///
+    /// # Errors
+    /// [`Error::NotOwner`] if it does not, and the run has moved.
+    pub async fn wait_published<T>(
+        &self,
+        cell: &RunCell,
+        look: impl Fn(&Published) -> Option<T>,
+    ) -> Result<T, Error> {
+        let look = || {
+            let found = look(&cell.published.lock()).map(Ok);
+            found.or_else(|| cell.has_moved().then(|| Err(self.gone(cell))))
+        };
+        self.wait_for(&cell.more_published, look).await?
     }
 
     /// Waits until `look` finds something, looking again whenever `change` tells of one.

@@ -13,7 +13,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use super::cell::{Held, RunCell};
+use super::error::Error;
 use super::idle::Idle;
+use super::ownership::Ownership;
+use super::partition::PartitionSet;
 
 /// Locks over which the runs are spread.
 const SHARDS: usize = 64;
@@ -44,6 +47,7 @@ pub(crate) struct Directory {
     shards: Vec<Mutex<Shard>>,
     count: AtomicUsize,
     idle: Arc<Idle>,
+    ownership: Arc<Ownership>,
 }
 
 /// What a look into the directory found.
@@ -55,11 +59,12 @@ pub(crate) enum Found {
 }
 
 impl Directory {
-    pub fn new(idle: Arc<Idle>) -> Directory {
+    pub fn new(idle: Arc<Idle>, ownership: Arc<Ownership>) -> Directory {
         Directory {
             shards: (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect(),
             count: AtomicUsize::new(0),
             idle,
+            ownership,
         }
     }
 
@@ -80,18 +85,25 @@ impl Directory {
         self.shards.iter().flat_map(all).collect()
     }
 
-    pub fn find(&self, workflow_id: &str) -> Found {
+    /// Looks for the newest run under a workflow id.
+    ///
+    /// # Errors
+    /// [`Error::NotOwner`] if this node does not serve it.
+    pub fn find(&self, workflow_id: &str) -> Result<Found, Error> {
         let shard = self.shard(workflow_id).lock();
-        match shard.cells.get(workflow_id) {
+        self.ownership.check(workflow_id)?;
+        Ok(match shard.cells.get(workflow_id) {
             Some(cell) => Found::Here(self.hold(cell)),
             None => Found::Absent(shard.departures),
-        }
+        })
     }
 
-    /// Adds a cell, unless one is here already (which is returned then), or one has left since `departures` was read.
+    /// Adds a cell, unless one is here already (which is returned then), or one has left since `departures` was read, or
+    /// the run is no longer this node's.
     pub fn insert(&self, cell: Arc<RunCell>, departures: u64) -> Option<Held> {
         let mut shard = self.shard(&cell.workflow_id).lock();
-        if shard.departures != departures {
+        // Under the lock: who hands a partition over takes out what is here after it has said so.
+        if shard.departures != departures || self.ownership.check(&cell.workflow_id).is_err() {
             return None;
         }
         let held = match shard.cells.entry(cell.workflow_id.clone()) {
@@ -102,6 +114,19 @@ impl Directory {
             }
         };
         Some(held)
+    }
+
+    /// The runs of some partitions. What was read of any of them before is void: it cannot be inserted any more.
+    pub fn depart(&self, partitions: &PartitionSet) -> Vec<Arc<RunCell>> {
+        let mut cells = Vec::new();
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            shard.departures += 1;
+            cells.extend(
+                shard.cells.values().filter(|one| partitions.holds(&one.workflow_id)).cloned(),
+            );
+        }
+        cells
     }
 
     /// Puts the next turn of a run in the place of the one that has ended.
@@ -168,7 +193,8 @@ mod tests {
 
     #[test]
     fn the_room_that_a_burst_took_is_given_back_behind_it() {
-        let directory = Directory::new(Arc::new(Idle::new(Arc::new(SystemClock), MANY)));
+        let idle = Arc::new(Idle::new(Arc::new(SystemClock), MANY));
+        let directory = Directory::new(idle, Arc::new(Ownership::All));
         let cells: Vec<_> = (0..MANY)
             .map(|number| {
                 let run_id = RunId(uuid::Uuid::from_u128(number as u128));

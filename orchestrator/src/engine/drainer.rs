@@ -47,14 +47,44 @@ pub(crate) struct Drainer {
     bytes: AtomicU64,
     /// Runs that wait to be drained.
     runs: AtomicUsize,
+    /// How many slots were ever pushed.
+    pushed: AtomicU64,
+    /// How many of them are in the tables.
+    drained: AtomicU64,
+    /// How many of them someone waits for.
+    hurried: AtomicU64,
 }
 
 impl Drainer {
     pub fn push(&self, slot: DrainSlot) {
         self.bytes.fetch_add(slot.bytes, Ordering::Relaxed);
         self.runs.fetch_add(slot.cells.len(), Ordering::Relaxed);
-        self.slots.lock().push_back(slot);
+        {
+            let mut slots = self.slots.lock();
+            slots.push_back(slot);
+            self.pushed.fetch_add(1, Ordering::AcqRel);
+        }
         self.wake.notify_one();
+    }
+
+    /// How many slots of the log are durable.
+    pub fn pushed(&self) -> u64 {
+        self.pushed.load(Ordering::Acquire)
+    }
+
+    /// How many of them are in the tables.
+    pub fn drained(&self) -> u64 {
+        self.drained.load(Ordering::Acquire)
+    }
+
+    /// Has the first `count` slots drained without delay.
+    pub fn hurry(&self, count: u64) {
+        self.hurried.fetch_max(count, Ordering::AcqRel);
+        self.wake.notify_one();
+    }
+
+    fn is_hurried(&self) -> bool {
+        self.drained() < self.hurried.load(Ordering::Acquire)
     }
 
     /// Bytes of the log that are not in the tables.
@@ -69,7 +99,9 @@ impl Drainer {
 
     /// Whether so much waits that it must not wait any longer.
     fn is_long(&self) -> bool {
-        self.lag_bytes() >= DRAIN_EARLY_BYTES || self.lag_runs() >= DRAIN_EARLY_RUNS
+        self.lag_bytes() >= DRAIN_EARLY_BYTES
+            || self.lag_runs() >= DRAIN_EARLY_RUNS
+            || self.is_hurried()
     }
 
     /// When the oldest slot that is not in the tables became durable, in unix milliseconds.
@@ -149,12 +181,12 @@ async fn wait_until_due(core: &Arc<Core>) -> bool {
 }
 
 async fn drain_some(core: &Arc<Core>) -> u64 {
-    let stopping = core.drain_stop.is_cancelled();
+    let stopping = core.drain_stop.is_cancelled() || core.drainer.is_hurried();
     let half_delay_ms = (core.options.drain_delay.as_millis() / 2) as i64;
     // What has just become durable stays: most runs in it are about to close, and then leave one record.
     let until_ms = if stopping { i64::MAX } else { core.now_ms().saturating_sub(half_delay_ms) };
     let slots = core.drainer.take(until_ms);
-    let bytes = slots.iter().map(|slot| slot.bytes).sum();
+    let (count, bytes) = (slots.len() as u64, slots.iter().map(|slot| slot.bytes).sum());
     let Some(last) = slots.last() else { return 0 };
     let cursor = Cursor { log: core.log_id, slot: last.slot.next() };
     // Each is named once, until it is drained.
@@ -171,6 +203,7 @@ async fn drain_some(core: &Arc<Core>) -> u64 {
         }
     }
     *core.drainer.applying_ms.lock() = None;
+    core.drainer.drained.fetch_add(count, Ordering::AcqRel);
     core.drainer.bytes.fetch_sub(bytes, Ordering::Relaxed);
     core.drainer.runs.fetch_sub(cells.len(), Ordering::Relaxed);
     bytes

@@ -90,7 +90,8 @@ impl Effects {
             others.release(core, cell);
         }
         cell.more_durable.notify_waiters();
-        if self.launches.is_empty() {
+        // Where the run is served now, its calls are begun again.
+        if self.launches.is_empty() || cell.has_moved() {
             return;
         }
         let traceparent = self.traceparent.unwrap_or_else(|| "".into());

@@ -9,12 +9,15 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+mod anywhere;
 mod check;
 mod child;
 mod control;
 mod footprint;
 mod message;
+mod nodes;
 mod open_runs;
+mod peer;
 mod query;
 mod reset;
 mod reuse;
@@ -23,15 +26,19 @@ mod turns;
 mod unmoved;
 mod view;
 
-use super::cell::{Held, Outcome};
+use super::cell::{Held, Outcome, Published};
+use super::cluster::{self, Cluster, Joined};
 use super::committer::{Committer, commit_all};
 use super::core::{Core, Options};
 use super::directory::{Directory, Found};
 use super::drainer::{Drainer, drain_all};
 use super::error::Error;
 use super::idle::{Idle, evict_all};
+use super::ids::LogId;
 use super::limits::MAX_TURNS_FOLLOWED;
 use super::log::Log;
+use super::ownership::Ownership;
+use super::partition::PartitionSet;
 use super::recovery::{load_active, recover};
 use super::registry::Registry;
 use super::resources::Resources;
@@ -40,7 +47,9 @@ use super::row::{RunRow, RunState};
 use super::seams::Seams;
 use super::tables::Tables;
 use super::timers::{Timers, fire_all};
-pub(in crate::engine) use child::{ChildEnd, tell_until_known};
+pub use anywhere::Anywhere;
+pub use child::ChildEnd;
+pub(in crate::engine) use child::tell_until_known;
 pub use footprint::Footprint;
 pub use open_runs::OpenRun;
 pub use reset::WasReset;
@@ -93,10 +102,53 @@ impl Engine {
         registry: Registry,
         resources: Resources,
     ) -> Result<Engine, Error> {
-        let mut writer = [0; 16];
-        writer[..8].copy_from_slice(&seams.random.next_u64().to_le_bytes());
-        writer[8..].copy_from_slice(&seams.random.next_u64().to_le_bytes());
+        let writer = new_writer(&seams);
         let log_id = recover(&*log, &*tables, &seams, &writer).await?;
+        let alone = Place { log_id, writer, ownership: Ownership::All, cluster: None };
+        let stores = (log, tables);
+        let engine = Engine::begin_with(options, alone, stores, seams, registry, resources);
+        let load = load_active(engine.core.clone(), PartitionSet::all());
+        engine.core.seams.spawner.spawn("engine-load", Box::pin(load));
+        Ok(engine)
+    }
+
+    /// Joins the nodes that share log and tables: takes a log of its own, and serves what is assigned to it as soon as the
+    /// others have handed it over. See [`cluster`](super::cluster).
+    ///
+    /// # Errors
+    /// If the record of nodes cannot be changed.
+    pub async fn join(
+        options: Options,
+        log: Arc<dyn Log>,
+        tables: Arc<dyn Tables>,
+        cluster: Cluster,
+        seams: Seams,
+        registry: Registry,
+        resources: Resources,
+    ) -> Result<Engine, Error> {
+        let place = Place {
+            log_id: cluster::join(&cluster, &seams).await?,
+            writer: new_writer(&seams),
+            ownership: Ownership::shared(seams.clock.clone()),
+            cluster: Some(Joined::new(&cluster)),
+        };
+        let stores = (log, tables);
+        let engine = Engine::begin_with(options, place, stores, seams, registry, resources);
+        cluster::begin(&engine.core);
+        Ok(engine)
+    }
+
+    /// An engine with all tasks that it has alone or among others.
+    fn begin_with(
+        options: Options,
+        place: Place,
+        (log, tables): (Arc<dyn Log>, Arc<dyn Tables>),
+        seams: Seams,
+        registry: Registry,
+        resources: Resources,
+    ) -> Engine {
+        let Place { log_id, writer, ownership, cluster } = place;
+        let ownership = Arc::new(ownership);
         let idle = Arc::new(Idle::new(seams.clock.clone(), options.max_idle_runs));
         let core = Arc::new(Core {
             options,
@@ -107,12 +159,14 @@ impl Engine {
             seams,
             registry,
             resources: Arc::new(resources),
-            directory: Directory::new(idle.clone()),
+            directory: Directory::new(idle.clone(), ownership.clone()),
             committer: Committer::default(),
             drainer: Drainer::default(),
             timers: Timers::new(),
             idle,
             trouble: Notify::new(),
+            ownership,
+            cluster,
             accepting: AtomicBool::new(true),
             fenced: CancellationToken::new(),
             stop: CancellationToken::new(),
@@ -128,8 +182,7 @@ impl Engine {
         spawner.spawn("engine-evict", Box::pin(evict_all(core.clone())));
         spawner.spawn_blocking("engine-expire", Box::pin(expire_all(core.clone())));
         spawner.spawn("engine-watch", Box::pin(unmoved::watch(core.clone())));
-        spawner.spawn("engine-load", Box::pin(load_active(core.clone())));
-        Ok(Engine { core })
+        Engine { core }
     }
 
     /// A hold of the engine that does not keep it.
@@ -172,8 +225,8 @@ impl Engine {
             Err(error) => return Err(error),
         };
         loop {
-            let look = || held.published.lock().closed.clone();
-            let closed = self.core.wait_for(&held.more_published, look).await?;
+            let look = |published: &Published| published.closed.clone();
+            let closed = self.core.wait_published(&held, look).await?;
             if closed.state != RunState::Continued {
                 return Ok(Some(closed));
             }
@@ -194,12 +247,11 @@ impl Engine {
 
     async fn first_answer(&self, mut held: Held) -> Result<Answer, Error> {
         loop {
-            let look = || {
-                let published = held.published.lock();
+            let look = |published: &Published| {
                 let answer = published.answer.clone().map(Answer::Answered);
                 answer.or_else(|| published.closed.clone().map(Answer::Closed))
             };
-            let answer = self.core.wait_for(&held.more_published, look).await?;
+            let answer = self.core.wait_published(&held, look).await?;
             if !matches!(&answer, Answer::Closed(end) if end.state == RunState::Continued) {
                 return Ok(answer);
             }
@@ -226,7 +278,7 @@ impl Engine {
 
     /// The row of a run, wherever it is, as far as it is durable.
     pub(super) async fn row(&self, workflow_id: &str) -> Result<RunRow, Error> {
-        if let Found::Here(held) = self.core.directory.find(workflow_id) {
+        if let Found::Here(held) = self.core.directory.find(workflow_id)? {
             if held.durable() == 0 {
                 // The turn before it may be what the tables know.
                 self.core.wait_durable(&held, 1).await?;
@@ -236,6 +288,8 @@ impl Engine {
             }
         }
         let row = self.core.tables.run_by_workflow_id(workflow_id).await?;
+        // Another node may have gone on with the run while the tables were read.
+        self.core.ownership.check(workflow_id)?;
         row.ok_or_else(|| Error::NotFound(workflow_id.to_owned()))
     }
 
@@ -268,8 +322,28 @@ impl Engine {
         core.drain_stop.cancel();
         core.drained.cancelled().await;
         core.tables.sync().await?;
+        if core.cluster.is_some() && !core.fenced.is_cancelled() {
+            core.stop_serving();
+            // Nobody needs to wait for this node to be dead.
+            cluster::seal_own_log(core).await?;
+        }
         Ok(())
     }
+}
+
+/// Where an engine has its place: alone, or among others.
+struct Place {
+    log_id: LogId,
+    writer: [u8; 16],
+    ownership: Ownership,
+    cluster: Option<Joined>,
+}
+
+fn new_writer(seams: &Seams) -> [u8; 16] {
+    let mut writer = [0; 16];
+    writer[..8].copy_from_slice(&seams.random.next_u64().to_le_bytes());
+    writer[8..].copy_from_slice(&seams.random.next_u64().to_le_bytes());
+    writer
 }
 
 fn answer_of(row: &RunRow) -> Answer {

@@ -4,8 +4,10 @@ use std::fmt;
 
 use super::attribute;
 use super::failure::Failure;
+use super::ownership::Owner;
+use super::partition::Partition;
 use super::row::RunState;
-use super::{log, tables};
+use super::{log, membership, tables};
 
 /// Why a request to the engine failed.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +99,20 @@ pub enum Error {
     /// This node no longer owns its log. Nothing that was acknowledged is lost; what was not may be unknown.
     #[error("SOUK-0010: this node has lost its log to another one, or cannot write to it")]
     Fenced,
+    /// Another node serves the runs of this partition, or none does for a moment while it moves. Nothing was done.
+    #[error("this node does not serve partition {}", partition.number())]
+    NotOwner {
+        /// The partition of the workflow id.
+        partition: Partition,
+        /// Who serves it, as far as this node knows.
+        owner: Option<Owner>,
+    },
+    /// Another node, which serves the run, does not answer. What was asked of it may have been done.
+    #[error("the node that serves the run does not answer: {0}")]
+    PeerUnreachable(String),
+    /// The record of the nodes cannot be read or changed.
+    #[error(transparent)]
+    Membership(#[from] membership::Error),
     /// The engine is being shut down.
     #[error("the engine is shutting down")]
     ShuttingDown,

@@ -139,6 +139,37 @@ pub const EVICT_EVERY_MS: u64 = 1_000;
 /// Idle runs beyond those that may be in memory, from which on they leave without such a pause.
 pub const EVICT_AT_ONCE: usize = 256;
 
+/// How often a node says that it is alive, in milliseconds.
+pub const BEAT_EVERY_MS: u64 = 1_000;
+/// How long one such word, or one look at the record of nodes, may take, in milliseconds.
+pub const MEMBERSHIP_LIMIT_MS: u64 = 2_000;
+/// A node that has not been heard of for so long is dead to the others, in milliseconds of their steady clocks.
+pub const LEASE_MS: u64 = 6_000;
+/// A node that could not say for so long that it is alive answers nothing from its memory, in milliseconds. Well below
+/// [`LEASE_MS`], for clocks may run at rates that differ a little.
+pub const CERTAIN_MS: u64 = 4_500;
+/// How often a node looks at the record of nodes, in milliseconds.
+pub const LOOK_EVERY_MS: u64 = 1_000;
+/// The same while partitions are on their way.
+pub const LOOK_SOON_MS: u64 = 100;
+/// Looks further apart than this say nothing about how long a beat has stood still, in milliseconds.
+pub const MAX_LOOK_GAP_MS: u64 = 3_000;
+/// How much later each further node tries to take a dead one's log over, in milliseconds: the first may be dead too.
+pub const TAKEOVER_STAGGER_MS: u64 = 2_000;
+/// Partitions that are claimed or handed over in one change.
+pub const MAX_MOVES_AT_ONCE: usize = 16;
+/// How long the runs of partitions that are handed over may take to come to rest in the tables, in milliseconds. Then the
+/// node keeps them for now.
+pub const HANDOVER_LIMIT_MS: u64 = 5_000;
+/// How often it is looked whether they have, in milliseconds.
+pub const HANDOVER_LOOK_MS: u64 = 5;
+/// How long a sealed node stays on record, in milliseconds, by the clock of whoever forgets it.
+pub const FORGET_AFTER_MS: u64 = 3_600_000;
+/// Tries of a node to get a log of its own, before it gives up.
+pub const MAX_JOIN_TRIES: u32 = 10;
+/// The pause before children that could not be looked at are looked at again, in milliseconds.
+pub const CHILDREN_RETRY_MS: u64 = 2_000;
+
 /// How long closed runs are kept unless the configuration says otherwise, in days.
 pub const RETENTION_DAYS: u64 = 30;
 /// The pause between two sweeps for closed runs that are old enough to be deleted, in milliseconds.
@@ -152,6 +183,8 @@ pub const WATCH_EVERY_MS: u64 = 15_000;
 /// The same where none was seen and nothing fails, at most.
 pub const WATCH_AT_LATEST_MS: u64 = 3_600_000;
 
+// Who takes a node for dead does so well after that node has fallen silent by its own clock.
+const _: () = assert!(CERTAIN_MS + BEAT_EVERY_MS <= LEASE_MS && MAX_LOOK_GAP_MS < LEASE_MS);
 // A run in rounds continues as new long before a turn has taken all the messages that it may.
 const _: () = assert!(
     LONG_HISTORY_OBSERVATIONS as usize + MAX_CARRIED_SIGNAL_IDS < MAX_SIGNALS

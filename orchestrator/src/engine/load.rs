@@ -20,7 +20,7 @@ impl Core {
     /// The open run of a workflow id, in memory and loaded.
     pub async fn hold(self: &Arc<Self>, workflow_id: &str) -> Result<Held, Error> {
         for _ in 0..MAX_LOOKS {
-            let departures = match self.directory.find(workflow_id) {
+            let departures = match self.directory.find(workflow_id)? {
                 Found::Here(held) => {
                     self.load(&held).await?;
                     return Ok(held);
@@ -56,11 +56,15 @@ impl Core {
             row.ok_or_else(|| damaged(cell.run_id, "a cell without a run and without a row"))?;
         let replayed =
             self.replay(cell.run_id, cell.workflow_id.clone(), row.next_sequence).await?;
-        self.fill(cell, &row, replayed);
-        Ok(())
+        self.fill(cell, &row, replayed)
     }
 
-    fn fill(self: &Arc<Self>, cell: &Arc<RunCell>, row: &RunRow, replayed: Replayed) {
+    fn fill(
+        self: &Arc<Self>,
+        cell: &Arc<RunCell>,
+        row: &RunRow,
+        replayed: Replayed,
+    ) -> Result<(), Error> {
         let Replayed { mut run, events, .. } = replayed;
         let answered = run.updates.iter().filter_map(|(id, outcome)| {
             outcome.as_ref().map(|outcome| (id.clone(), outcome.clone()))
@@ -70,6 +74,9 @@ impl Core {
             self.timers.set(self.now_ms(), timer.fire_at_ms, cell, timer.command);
         }
         let mut guard = cell.run.lock();
+        if cell.has_moved() {
+            return Err(self.ownership.refusal(&cell.workflow_id));
+        }
         // Without events all calls are on record already.
         let at_once = events.is_empty().then(|| Effects::gather(&mut run, &[]));
         if at_once.is_none() {
@@ -84,6 +91,7 @@ impl Core {
             effects.release(self, cell);
         }
         self.idle.note(cell);
+        Ok(())
     }
 
     /// Replays the history that the tables have of a run, a part at a time: however long it is, no more than a part of

@@ -19,6 +19,8 @@
 //! | [`partition`] | the shares of the work, by workflow id |
 //! | `retention` | and out of them again |
 //! | `recovery` | start = recover |
+//! | [`membership`], [`ownership`], [`cluster`] | many nodes: who they are, which runs are whose, and how that changes |
+//! | [`peers`] | what nodes ask of each other |
 //! | [`reset`] | a run begins again from an event of its history, and no undo is forgotten |
 //! | [`recorded`], [`stored`] | histories as text and out of a store, and the check of a build against them |
 //! | [`log`], [`tables`], [`seams`], [`attempt`] | what the engine stands on |
@@ -29,6 +31,7 @@ pub mod attribute;
 mod call;
 mod cell;
 mod child;
+pub mod cluster;
 mod committer;
 mod core;
 pub mod cx;
@@ -48,7 +51,10 @@ pub mod limits;
 pub mod lineage;
 mod load;
 pub mod log;
+pub mod membership;
+pub mod ownership;
 pub mod partition;
+pub mod peers;
 pub mod projection;
 pub mod recorded;
 mod recovery;

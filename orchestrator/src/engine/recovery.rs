@@ -59,6 +59,23 @@ async fn begin_anew(log: &dyn Log) -> Result<Cursor, Error> {
     Ok(Cursor { log: LogId(FIRST_LOG.0 - 1), slot: Slot(0) })
 }
 
+/// Seals the log of another node and drains it, so that others can go on with its runs. Doing so again changes nothing, nor
+/// do several at once.
+pub(crate) async fn take_over(
+    log: &dyn Log,
+    tables: &dyn Tables,
+    seams: &Seams,
+    writer: &[u8; 16],
+    of: LogId,
+) -> Result<(), Error> {
+    let begin = Cursor { log: of, slot: Slot(0) };
+    let cursor = tables.cursor_of(of).await?.unwrap_or(begin);
+    let seal = drain_old_log(log, tables, seams, writer, cursor).await?;
+    tables.sync().await?;
+    log.trim(of, seal.slot).await?;
+    Ok(())
+}
+
 /// Drains the old log up to its SEAL, which is set if there is none. Returns the place of the SEAL.
 async fn drain_old_log(
     log: &dyn Log,
@@ -152,18 +169,21 @@ async fn look_after(core: &Arc<Core>, row: &RunRow) -> Result<(), Error> {
     if row.must_be_loaded() {
         core.hold(&row.workflow_id).await?;
     }
-    Engine::of(core.clone()).check_children(row).await
+    match core.cluster {
+        None => Engine::of(core.clone()).check_children(row).await,
+        // The children may be on nodes that do not answer now: they are looked at behind all that can go on.
+        Some(_) => Ok(()),
+    }
 }
 
 /// Loads the runs that have a step under way or are stuck, so that they go on, and has parents told of children that ended
 /// unheard. All others wait on disk.
-pub(crate) async fn load_active(core: Arc<Core>) {
-    let all = PartitionSet::all();
+pub(crate) async fn load_active(core: Arc<Core>, partitions: PartitionSet) {
     let mut after = None;
     loop {
         let page = tokio::select! {
             biased;
-            page = core.tables.open_runs(&all, true, after, MAX_PAGE_ROWS) => page,
+            page = core.tables.open_runs(&partitions, true, after, MAX_PAGE_ROWS) => page,
             () = core.stop.cancelled() => return,
         };
         let page = match page {
@@ -181,7 +201,10 @@ pub(crate) async fn load_active(core: Arc<Core>) {
                 let core = core.clone();
                 async move {
                     match look_after(&core, &row).await {
-                        Ok(()) | Err(Error::Closed { .. } | Error::NotFound(_)) => {}
+                        Ok(())
+                        | Err(
+                            Error::Closed { .. } | Error::NotFound(_) | Error::NotOwner { .. },
+                        ) => {}
                         Err(error) => {
                             tracing::error!(workflow_id = row.workflow_id, %error, "a run could not be loaded");
                         }

@@ -291,6 +291,13 @@ impl Run {
         !matches!(self.phase, Phase::Stuck(_)) && self.shared.state.lock().calls.is_empty()
     }
 
+    /// Ends the calls under way: another node makes them again.
+    pub fn give_calls_up(&self) {
+        for call in self.shared.state.lock().calls.values() {
+            call.token.cancel();
+        }
+    }
+
     /// Drops the workflow without giving anything up.
     pub fn unload(&mut self) {
         self.shared.unloading.store(true, Ordering::Relaxed);

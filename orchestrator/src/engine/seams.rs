@@ -5,9 +5,9 @@
 
 #![allow(clippy::disallowed_methods)] // the one place that reaches for what is ambient
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use rand::{RngCore, SeedableRng, rngs::StdRng};
@@ -18,6 +18,8 @@ use super::attempt::Attempts;
 pub trait Clock: Send + Sync + 'static {
     /// Now, in unix milliseconds. It may jump backwards; the engine's event times do not.
     fn now_ms(&self) -> i64;
+    /// Milliseconds of a clock that nobody sets and that never goes back. It shows nothing but how much time has passed.
+    fn steady_ms(&self) -> u64;
     /// Resolves after a while.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
 }
@@ -69,6 +71,11 @@ impl Clock for SystemClock {
         jiff::Timestamp::now().as_millisecond()
     }
 
+    fn steady_ms(&self) -> u64 {
+        static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        u64::try_from(ORIGIN.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         Box::pin(tokio::time::sleep(duration))
     }
@@ -99,6 +106,10 @@ impl Clock for TokioClock {
         let passed = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
         let jumped_ms = self.jumped_ms.load(Ordering::Relaxed);
         self.start_ms.saturating_add(passed).saturating_add(jumped_ms)
+    }
+
+    fn steady_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
@@ -20,7 +20,6 @@ use super::limits::{
     CLOCK_CHECK_EVERY_MS, MAX_PAGE_ROWS, MAX_TIMERS_IN_MEMORY, TIMER_FIRE_CONCURRENCY,
     TIMER_HORIZON_MS, TIMER_SCAN_AT_LATEST_MS, TIMER_SCAN_EVERY_MS,
 };
-use super::partition::PartitionSet;
 
 /// A timer by its time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +34,8 @@ pub(crate) struct Timers {
     near: Mutex<BTreeMap<Key, Option<Arc<str>>>>,
     /// The earliest of those that were set and are far away.
     far_ms: AtomicI64,
+    /// The tables are to be scanned at once.
+    is_scan_wanted: AtomicBool,
     wake: Notify,
 }
 
@@ -43,6 +44,7 @@ impl Timers {
         Timers {
             near: Mutex::new(BTreeMap::new()),
             far_ms: AtomicI64::new(i64::MAX),
+            is_scan_wanted: AtomicBool::new(false),
             wake: Notify::new(),
         }
     }
@@ -62,6 +64,12 @@ impl Timers {
     /// Something that is due was not taken in, or could not be fired: the next possible scan finds it.
     fn scan_soon(&self) {
         self.far_ms.store(i64::MIN, Ordering::Release);
+    }
+
+    /// There are runs now whose timers nobody has looked for.
+    pub fn scan_now(&self) {
+        self.is_scan_wanted.store(true, Ordering::Release);
+        self.wake.notify_one();
     }
 
     fn add(&self, key: Key, workflow_id: Option<Arc<str>>) {
@@ -109,7 +117,8 @@ pub(crate) async fn fire_all(core: Arc<Core>) {
         // A clock that was set back makes all that was planned void.
         let is_due =
             |scanned_ms| now_ms < scanned_ms || now_ms >= core.timers.next_scan_ms(scanned_ms);
-        if scanned_ms.is_none_or(is_due) {
+        let is_wanted = core.timers.is_scan_wanted.swap(false, Ordering::AcqRel);
+        if is_wanted || scanned_ms.is_none_or(is_due) {
             if let Err(error) = scan(&core, now_ms).await {
                 core.timers.scan_soon();
                 tracing::warn!(%error, "timers could not be scanned; they are again, later");
@@ -147,11 +156,11 @@ async fn scan(core: &Arc<Core>, now_ms: i64) -> Result<(), Error> {
         // What was set may not be in the tables yet: come back for it.
         core.timers.far_ms.fetch_min(far_ms, Ordering::AcqRel);
     }
-    let all = PartitionSet::all();
+    let own = core.ownership.serving();
     let until_ms = now_ms.saturating_add(TIMER_HORIZON_MS);
     let mut after = None;
     for _ in 0..MAX_TIMERS_IN_MEMORY / MAX_PAGE_ROWS {
-        let page = core.tables.timers(&all, until_ms, after.as_ref(), MAX_PAGE_ROWS).await?;
+        let page = core.tables.timers(&own, until_ms, after.as_ref(), MAX_PAGE_ROWS).await?;
         for row in &page {
             let key = Key { fire_at_ms: row.fire_at_ms, run_id: row.run_id, command: row.command };
             core.timers.add(key, None);
@@ -162,7 +171,7 @@ async fn scan(core: &Arc<Core>, now_ms: i64) -> Result<(), Error> {
             break;
         }
     }
-    if let Some(beyond) = core.tables.timers(&all, i64::MAX, after.as_ref(), 1).await?.first() {
+    if let Some(beyond) = core.tables.timers(&own, i64::MAX, after.as_ref(), 1).await?.first() {
         core.timers.far_ms.fetch_min(beyond.fire_at_ms, Ordering::AcqRel);
     }
     Ok(())
@@ -190,6 +199,9 @@ async fn fire(core: &Arc<Core>, key: Key, workflow_id: Option<Arc<str>>) {
     match fired.await {
         Ok(())
         | Err(Error::Closed { .. } | Error::NotFound(_) | Error::Fenced | Error::ShuttingDown) => {}
+        // Whoever serves the run now has it.
+        Err(Error::NotOwner { partition, .. }) if !core.ownership.serving().contains(partition) => {
+        }
         Err(error) => {
             core.timers.scan_soon();
             tracing::warn!(run_id = %key.run_id, %error, "a timer could not be fired; the next scan finds it again");

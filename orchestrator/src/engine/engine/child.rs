@@ -9,18 +9,20 @@ use crate::engine::core::{Core, closed_error};
 use crate::engine::error::Error;
 use crate::engine::event::{Body, ChildClosed, Parent, ParentClose, Terminated};
 use crate::engine::failure::{CHILD_LOST, Failure};
-use crate::engine::ids::RunId;
 use crate::engine::limits::TELL_PARENT_RETRY_MS;
 use crate::engine::row::{RunRow, RunState};
 use crate::engine::run::{Phase, Run};
 
-use super::StartRequest;
 use super::control::{cancellation, open_undo};
 
 /// The end of a child, on its way to the parent.
-pub(crate) struct ChildEnd {
+#[derive(Clone, Debug)]
+pub struct ChildEnd {
+    /// The child.
     pub workflow_id: Arc<str>,
+    /// Which command of which run has started it.
     pub parent: Parent,
+    /// How it has ended.
     pub outcome: Outcome,
 }
 
@@ -28,19 +30,6 @@ impl Engine {
     /// The engine that a core belongs to.
     pub(in crate::engine) fn of(core: Arc<Core>) -> Engine {
         Engine { core }
-    }
-
-    /// Starts the child of a command, or finds it. Durable when it returns.
-    pub(in crate::engine) async fn start_child(
-        &self,
-        request: StartRequest,
-        parent: &Parent,
-    ) -> Result<RunId, Error> {
-        let (started, held) = self.start_and_hold(request, Some(parent)).await?;
-        if let Some(held) = held {
-            self.core.wait_durable(&held, 1).await?;
-        }
-        Ok(started.run_id)
     }
 
     /// Has the child of a command end, if it has not. Durable when it returns; a child that is cancelled may still be
@@ -93,7 +82,8 @@ impl Engine {
                 command: child.origin_command(),
                 depth: 0,
             };
-            Box::pin(self.end_child(&child.workflow_id, &own, child.policy())).await?;
+            let runs = self.anywhere();
+            Box::pin(runs.end_child(&child.workflow_id, own, child.policy())).await?;
         }
         let ended: Vec<&str> = open.map(|child| child.workflow_id.as_str()).collect();
         self.control(workflow_id, |cell, run| {
@@ -112,9 +102,9 @@ impl Engine {
     }
 
     /// Tells a parent that its child has ended. Changes nothing if it knows.
-    async fn tell_parent(&self, end: &ChildEnd) -> Result<(), Error> {
+    pub(super) async fn tell_parent(&self, workflow_id: &str, end: &ChildEnd) -> Result<(), Error> {
         self.in_open_turn(|| async {
-            let held = self.core.hold(&end.parent.workflow_id).await?;
+            let held = self.core.hold(workflow_id).await?;
             let sequence = self.core.deliver(&held, |run| {
                 if let Some(error) = closed_error(&held, run) {
                     return Err(error);
@@ -138,7 +128,7 @@ impl Engine {
                 command: child.origin_command(),
                 depth: 0,
             };
-            let found = match self.row(&child.workflow_id).await {
+            let found = match self.anywhere().row(&child.workflow_id).await {
                 Ok(found) => Some(found),
                 Err(Error::NotFound(_)) => None,
                 Err(error) => return Err(error),
@@ -164,7 +154,7 @@ impl Engine {
 pub(in crate::engine) async fn tell_until_known(core: Arc<Core>, end: ChildEnd) {
     let engine = Engine::of(core.clone());
     loop {
-        match engine.tell_parent(&end).await {
+        match engine.anywhere().tell_parent(&end).await {
             Ok(()) | Err(Error::Closed { .. } | Error::NotFound(_)) => return,
             Err(Error::Fenced | Error::ShuttingDown) => return,
             Err(error) => {

@@ -24,7 +24,7 @@ pub struct Footprint {
 impl Engine {
     /// What the newest run under a workflow id holds in memory; `None` if it is not in memory.
     pub fn footprint(&self, workflow_id: &str) -> Option<Footprint> {
-        let Found::Here(held) = self.core.directory.find(workflow_id) else { return None };
+        let Ok(Found::Here(held)) = self.core.directory.find(workflow_id) else { return None };
         let footprint = held.run.lock().as_ref()?.footprint();
         Some(Footprint { undrained_events: held.tail.lock().len(), ..footprint })
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Engine;
+use crate::engine::cell::Published;
 use crate::engine::core::{check_payload, check_size, closed, closed_error};
 use crate::engine::cx::{Acceptor, Refusal};
 use crate::engine::error::Error;
@@ -114,8 +115,7 @@ impl Engine {
             })))
         })?;
         self.core.wait_durable(&held, sequence).await?;
-        let look = || {
-            let published = held.published.lock();
+        let look = |published: &Published| {
             let outcome = published.updates.get(update_id).cloned();
             let end = published.closed.as_ref().map(|outcome| outcome.state);
             match (outcome, end) {
@@ -126,7 +126,7 @@ impl Engine {
         };
         tokio::select! {
             biased;
-            outcome = self.core.wait_for(&held.more_published, look) => outcome?.map(Some),
+            outcome = self.core.wait_published(&held, look) => outcome?.map(Some),
             () = self.core.seams.clock.sleep(wait) => Ok(None),
         }
     }

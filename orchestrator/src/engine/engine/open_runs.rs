@@ -47,10 +47,12 @@ impl Engine {
     /// Whether a run that the tables take for open is known to have ended.
     fn has_ended(&self, row: &RunRow) -> bool {
         match self.core.directory.find(&row.workflow_id) {
-            Found::Here(held) if held.run_id == row.id() => held.published.lock().closed.is_some(),
+            Ok(Found::Here(held)) if held.run_id == row.id() => {
+                held.published.lock().closed.is_some()
+            }
             // Another one is the newest under its id.
-            Found::Here(_) => true,
-            Found::Absent(_) => false,
+            Ok(Found::Here(_)) => true,
+            Ok(Found::Absent(_)) | Err(_) => false,
         }
     }
 
@@ -60,7 +62,7 @@ impl Engine {
         run: &OpenRun,
     ) -> impl Stream<Item = Result<HistoryEvent, Error>> + Send + use<> {
         let held = match self.core.directory.find(&run.workflow_id) {
-            Found::Here(held) if held.run_id == run.run_id => Some(held),
+            Ok(Found::Here(held)) if held.run_id == run.run_id => Some(held),
             _ => None,
         };
         self.events(held, run.run_id, 0, false)

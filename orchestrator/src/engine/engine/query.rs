@@ -16,7 +16,7 @@ impl Engine {
     /// be wrong; [`Error::NotFound`].
     pub async fn query(&self, run: impl Into<RunRef<'_>>, name: &str) -> Result<Bytes, Error> {
         let run = run.into();
-        let held = match self.find(run) {
+        let held = match self.find(run)? {
             Some(held) if held.run.lock().is_some() => held,
             _ => match self.core.hold(run.workflow_id).await {
                 Ok(held) if run.run_id.is_none_or(|run_id| run_id == held.run_id) => held,
@@ -30,6 +30,8 @@ impl Engine {
             Ok(None)
         })?;
         self.core.wait_durable(&held, sequence).await?;
+        // What was seen was the newest only if no other node can have gone on with the run meanwhile.
+        self.core.ownership.check(&held.workflow_id)?;
         view.ok_or_else(|| Error::NotPublished(name.to_owned()))
     }
 

@@ -109,7 +109,7 @@ impl Engine {
         workflow_id: &str,
         request: &ResetRequest,
     ) -> Result<Option<(Arc<RunCell>, WasReset)>, Error> {
-        let Found::Absent(departures) = self.core.directory.find(workflow_id) else {
+        let Found::Absent(departures) = self.core.directory.find(workflow_id)? else {
             return Ok(None);
         };
         let row = self.core.tables.run_by_workflow_id(workflow_id).await?;

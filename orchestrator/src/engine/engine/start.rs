@@ -137,7 +137,7 @@ impl Engine {
         }
         let fingerprint = request.fingerprint(parent);
         for _ in 0..MAX_TURNS_FOLLOWED {
-            let departures = match core.directory.find(&request.workflow_id) {
+            let departures = match core.directory.find(&request.workflow_id)? {
                 Found::Here(held) if request.id_reuse == IdReuse::Join => {
                     return joined(&fingerprint, held);
                 }

@@ -117,31 +117,35 @@ impl Engine {
     /// The row of a run, wherever it is, as far as it is durable.
     pub(super) async fn row_of(&self, run: RunRef<'_>) -> Result<RunRow, Error> {
         let Some(run_id) = run.run_id else { return self.row(run.workflow_id).await };
-        if let Some(held) = self.find(run) {
+        if let Some(held) = self.find(run)? {
             self.core.wait_durable(&held, 1).await?;
             if let Some(row) = held.durable_row()? {
                 return Ok(Arc::unwrap_or_clone(row));
             }
         }
         let row = self.core.tables.run(run_id).await?;
+        self.core.ownership.check(run.workflow_id)?;
         row.filter(|row| row.workflow_id == run.workflow_id)
             .ok_or_else(|| Error::NotFound(format!("{}, run {run_id}", run.workflow_id)))
     }
 
     /// The cell of a run, if it is in memory: the newest one, or one before it that is not in the tables yet.
-    pub(super) fn find(&self, run: RunRef<'_>) -> Option<Held> {
-        let Found::Here(held) = self.core.directory.find(run.workflow_id) else { return None };
+    ///
+    /// # Errors
+    /// [`Error::NotOwner`].
+    pub(super) fn find(&self, run: RunRef<'_>) -> Result<Option<Held>, Error> {
+        let Found::Here(held) = self.core.directory.find(run.workflow_id)? else { return Ok(None) };
         let Some(run_id) = run.run_id.filter(|run_id| *run_id != held.run_id) else {
-            return Some(held);
+            return Ok(Some(held));
         };
         let mut cell: Option<Arc<RunCell>> = held.previous.upgrade();
         while let Some(found) = cell.filter(|cell| cell.run_id >= run_id) {
             if found.run_id == run_id {
-                return Some(self.core.directory.hold(&found));
+                return Ok(Some(self.core.directory.hold(&found)));
             }
             cell = found.previous.upgrade();
         }
-        None
+        Ok(None)
     }
 
     /// The last turn of the run that had this turn.

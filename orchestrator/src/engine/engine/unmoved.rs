@@ -108,7 +108,9 @@ async fn unmoved(core: &Arc<Core>) -> Result<Vec<Unmoved>, Error> {
         look(&cell, now_ms, &mut lines)?;
     }
     let parked = Filter::of_states(&[RunState::Parked]);
-    for row in core.tables.list(&parked, None, MAX_PAGE_ROWS).await?.rows {
+    let own = core.ownership.serving();
+    let rows = core.tables.list(&parked, None, MAX_PAGE_ROWS).await?.rows;
+    for row in rows.into_iter().filter(|row| own.holds(&row.workflow_id)) {
         let cause = row.parked_by.clone().unwrap_or_default();
         lines.add(line(&row, now_ms, cause.step, format!("{}: {}", cause.code, cause.message)));
     }

@@ -69,7 +69,7 @@ impl Engine {
         let run = run.into();
         let row = self.row_of(run).await?;
         let mut pending = Vec::new();
-        if let Some(held) = self.find(run)
+        if let Some(held) = self.find(run)?
             && let Some(run) = held.run.lock().as_ref()
         {
             pending = run.pending_calls();
@@ -140,7 +140,7 @@ impl Engine {
         follow: bool,
     ) -> Result<BoxStream<'static, Result<HistoryEvent, Error>>, Error> {
         let run = run.into();
-        let held = match self.find(run) {
+        let held = match self.find(run)? {
             None if follow => match self.core.hold(run.workflow_id).await {
                 Ok(held) => Some(held),
                 Err(Error::Closed { .. }) => None,
