@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use http::Uri;
+use http::uri::Scheme;
 use serde::Deserialize;
 use souk_mesh::{bus, config, server, telemetry};
 
@@ -61,8 +63,41 @@ pub struct Listen {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mesh {
-    /// Role → `http://host:port` of a process that serves it.
-    pub services: BTreeMap<String, String>,
+    /// Role → `http://host:port` of the process, or of each process, that serves it.
+    pub services: BTreeMap<String, Replicas>,
+}
+
+/// One address, or a list of them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Replicas {
+    /// One process; from an environment variable or a flag also several, separated by commas.
+    One(String),
+    /// Several processes with the same role.
+    Several(Vec<String>),
+}
+
+impl Replicas {
+    /// The addresses.
+    ///
+    /// # Errors
+    /// Which of them is no `http://host:port`, or that there is none.
+    pub fn addresses(&self) -> Result<Vec<Uri>, String> {
+        let texts: Vec<&str> = match self {
+            Self::One(text) => text.split(',').map(str::trim).collect(),
+            Self::Several(texts) => texts.iter().map(String::as_str).collect(),
+        };
+        if texts.is_empty() {
+            return Err(String::from("no address is given"));
+        }
+        let address = |text: &str| {
+            let uri = text.parse::<Uri>().ok();
+            let is_http =
+                |uri: &Uri| uri.scheme() == Some(&Scheme::HTTP) && uri.authority().is_some();
+            uri.filter(is_http).ok_or_else(|| format!("{text:?} is not http://host:port"))
+        };
+        texts.into_iter().map(address).collect()
+    }
 }
 
 impl Default for Config {
@@ -125,5 +160,29 @@ impl Config {
     /// When the file cannot be read, or a key is not known, or a value does not fit; each is named.
     pub fn load(file: Option<&Path>, flags: Vec<(String, String)>) -> Result<Self, config::Error> {
         config::Sources::of_process(file, flags).load()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replicas_are_one_address_or_several() {
+        let one = Replicas::One("http://10.0.0.1:50051".into()).addresses().unwrap();
+        assert_eq!(one, ["http://10.0.0.1:50051"]);
+        let listed = Replicas::One("http://a:1, http://b:2".into()).addresses().unwrap();
+        assert_eq!(listed, ["http://a:1", "http://b:2"]);
+        let several = Replicas::Several(vec!["http://a:1".into(), "http://[::1]:2".into()]);
+        assert_eq!(several.addresses().unwrap(), ["http://a:1", "http://[::1]:2"]);
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_called_is_named() {
+        for text in ["10.0.0.1:50051", "https://a:1", "http://", "", "a,b"] {
+            let error = Replicas::One(text.into()).addresses().unwrap_err();
+            assert!(error.ends_with("is not http://host:port"), "{error}");
+        }
+        assert!(Replicas::Several(vec![]).addresses().is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use souk_mesh::bus::admin_service;
 use souk_mesh::clock::SystemClock;
 use souk_mesh::platform::Platform;
@@ -123,15 +123,14 @@ fn serve_ports(
 
 /// Roles that this process does not serve are where the configuration says.
 fn bind_remote(config: &Config, roles: &[Role], platform: &Platform) -> Result<()> {
-    for (name, address) in &config.mesh.services {
+    for (name, replicas) in &config.mesh.services {
         let role: Role = name.parse().context("in mesh.services")?;
         if roles.contains(&role) {
             continue;
         }
-        let uri = address
-            .parse()
-            .with_context(|| format!("mesh.services.{name}: {address:?} is not an address"))?;
-        platform.directory.bind_remote(role.name(), uri);
+        let addresses = replicas.addresses();
+        let addresses = addresses.map_err(|error| anyhow!("mesh.services.{name}: {error}"))?;
+        platform.directory.bind_remote(role.name(), addresses);
     }
     Ok(())
 }

@@ -13,7 +13,6 @@ use tower::Service;
 
 use super::directory::{Slot, Target};
 use super::outgoing::{self, Identity};
-use super::remote;
 use crate::error;
 use crate::server::StackedFuture;
 
@@ -53,11 +52,9 @@ impl Service<Request<Body>> for Channel {
                 outgoing::attach_local(&mut request, self.identity.as_deref());
                 Kind::Local(stacked.call(request))
             }
-            Some(Target::Remote(channel)) => {
+            Some(Target::Remote(balancer)) => {
                 match outgoing::attach_remote(&mut request, self.identity.as_deref()) {
-                    Ok(()) => {
-                        Kind::Remote(Box::pin(remote::call(self.slot.service, channel, request)))
-                    }
+                    Ok(()) => Kind::Remote(Box::pin(async move { balancer.call(request).await })),
                     Err(status) => Kind::Failed(Some(status)),
                 }
             }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use tonic::service::Routes;
 
+use super::balance::Balancer;
 use super::channel::Channel;
 use super::outgoing::Identity;
-use super::remote;
 use crate::clock::SharedClock;
 use crate::identity::Keys;
 use crate::server::{ServerStack, Stacked};
@@ -19,7 +19,7 @@ pub(super) enum Target {
     /// In this process, behind its server stack.
     Local(Stacked),
     /// Over sockets.
-    Remote(tonic::transport::Channel),
+    Remote(Arc<Balancer>),
 }
 
 /// A service's place in the directory, empty until it is bound.
@@ -79,9 +79,13 @@ impl Directory {
         self.bind(service, Target::Local(self.shared.stack.wrap(routes)));
     }
 
-    /// Binds a service over sockets. It is connected to when it is first called, and again when it went away.
-    pub fn bind_remote(&self, service: &'static str, uri: http::Uri) {
-        self.bind(service, Target::Remote(remote::connect(uri)));
+    /// Binds a service over sockets, to its replicas: `http://host:port` each. Calls go to the less loaded ones of those
+    /// that are up; each is connected to from now on, and again whenever it went away.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub fn bind_remote(&self, service: &'static str, replicas: Vec<http::Uri>) {
+        self.bind(service, Target::Remote(Arc::new(Balancer::new(service, replicas))));
     }
 
     fn bind(&self, service: &'static str, target: Target) {

@@ -1,11 +1,14 @@
 //! The one client stack: names of services become channels, in this process or over sockets, and nothing above
 //! knows which.
 
+mod balance;
 mod bearer;
 mod channel;
+mod connection;
 mod directory;
+mod load;
 mod outgoing;
-mod remote;
+mod replica;
 
 pub use bearer::Bearer;
 pub use channel::{Channel, ChannelFuture};

@@ -73,7 +73,7 @@ async fn a_drain_cuts_what_does_not_end() {
         let services = vec![("catalog", Routes::new(CatalogServiceServer::new(stub)))];
         server::serve(listener, &stack, services, limit).await
     });
-    shop.client.directory.bind_remote("catalog", uri);
+    shop.client.directory.bind_remote("catalog", vec![uri]);
     let mut client = shop.catalog();
     let call = tokio::spawn(async move { client.get_product(product()).await });
     enters.recv().await.unwrap();

@@ -109,7 +109,7 @@ async fn a_service_that_is_not_bound_is_unavailable(way: Way) {
 
     // Bound to a port that nobody listens on.
     let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    shop.client.directory.bind_remote("search", format!("http://{unused}").parse().unwrap());
+    shop.client.directory.bind_remote("search", vec![format!("http://{unused}").parse().unwrap()]);
     let error = search.search(SearchRequest::default()).await.unwrap_err();
     assert_eq!(error.code(), Code::Unavailable);
     assert_eq!(reason_of(&error).as_deref(), Some("UNREACHABLE"));

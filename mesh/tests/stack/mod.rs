@@ -4,5 +4,6 @@ mod deadline;
 mod drain;
 mod identity;
 mod limits;
+mod replicas;
 mod support;
 mod telemetry;

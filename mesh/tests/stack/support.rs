@@ -185,8 +185,8 @@ impl Shop {
         });
         let client = open();
         let uri: http::Uri = format!("http://{address}").parse().unwrap();
-        client.directory.bind_remote("catalog", uri.clone());
-        client.directory.bind_remote("order", uri);
+        client.directory.bind_remote("catalog", vec![uri.clone()]);
+        client.directory.bind_remote("order", vec![uri]);
         Self { server, client, address: Some(address), _data: data }
     }
 
