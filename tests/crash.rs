@@ -25,7 +25,7 @@ async fn killed_again_and_again_under_load_the_shop_keeps_its_word() {
     let mut chance = StdRng::seed_from_u64(seed);
     let mut shop = Shop::start().await;
     let baseline = shop.baseline().await;
-    let load = Load::start(&shop, seed).await;
+    let load = Load::start(&shop.edge, &shop.ledger, seed).await;
 
     for _ in 0..souk_backends::rounds(KILLS, KILLS_OF_PROOF) {
         pause(chance.random_range(LIFE_MS)).await;

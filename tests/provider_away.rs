@@ -15,7 +15,7 @@ async fn killed_under_load_the_provider_and_the_shop_still_agree() {
     let seed = crate::support::seed();
     let mut shop = Shop::start().await;
     let baseline = shop.baseline().await;
-    let load = Load::start(&shop, seed).await;
+    let load = Load::start(&shop.edge, &shop.ledger, seed).await;
     for _ in 0..KILLS {
         pause(LIFE_MS).await;
         shop.provider.kill_9();

@@ -36,10 +36,35 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 type Operator = InterceptedService<Channel, Bearer>;
 
+/// Where the services of a shop are, each `http://host:port`.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// The catalog.
+    pub catalog: String,
+    /// Orders.
+    pub order: String,
+    /// Payments.
+    pub payment: String,
+    /// The orchestrator: any node.
+    pub workflow: String,
+}
+
+impl Places {
+    /// All in one process.
+    #[must_use]
+    pub fn together(internal: &str) -> Places {
+        let place = || internal.to_owned();
+        Places { catalog: place(), order: place(), payment: place(), workflow: place() }
+    }
+}
+
 /// A shop as its operator and the payment provider's bookkeeper see it.
 #[derive(Clone)]
 pub struct Shop {
-    operator: Operator,
+    catalog: Operator,
+    order: Operator,
+    payment: Operator,
+    workflow: Operator,
     provider: String,
     http: reqwest::Client,
 }
@@ -134,19 +159,27 @@ pub struct SeenStock {
 }
 
 impl Shop {
-    /// The shop whose internal port is at `internal`, whose provider is at `provider` (both `http://host:port`), and
-    /// whose key is in `data`. Connects when first needed, and again after a restart.
+    /// The shop whose services are at `places`, whose provider is at `provider` (`http://host:port`), and whose key is in
+    /// `data`. Connects when first needed, and again after a restart.
     ///
     /// # Errors
     /// When an address is none, or the key cannot be read.
-    pub fn new(internal: &str, provider: &str, data: &Path) -> Result<Self> {
-        let endpoint = Endpoint::from_shared(internal.to_owned())
-            .with_context(|| format!("{internal} is not an address"))?;
-        let channel = endpoint.connect_timeout(CONNECT_TIMEOUT).connect_lazy();
+    pub fn new(places: &Places, provider: &str, data: &Path) -> Result<Self> {
         let bearer = Bearer::new(&token(data)?)?;
-        let http = reqwest::Client::builder().timeout(PROVIDER_TIMEOUT).build()?;
-        let provider = provider.trim_end_matches('/').to_owned();
-        Ok(Self { operator: InterceptedService::new(channel, bearer), provider, http })
+        let operator = |place: &String| {
+            let endpoint = Endpoint::from_shared(place.clone())
+                .with_context(|| format!("{place} is not an address"))?;
+            let channel = endpoint.connect_timeout(CONNECT_TIMEOUT).connect_lazy();
+            anyhow::Ok(InterceptedService::new(channel, bearer.clone()))
+        };
+        Ok(Self {
+            catalog: operator(&places.catalog)?,
+            order: operator(&places.order)?,
+            payment: operator(&places.payment)?,
+            workflow: operator(&places.workflow)?,
+            provider: provider.trim_end_matches('/').to_owned(),
+            http: reqwest::Client::builder().timeout(PROVIDER_TIMEOUT).build()?,
+        })
     }
 
     /// How the shop stands; to be called while nobody orders.

@@ -5,9 +5,12 @@
 
 pub mod engine;
 pub mod invariants;
+pub mod mesh;
 pub mod orders;
 
+mod child;
 mod cpu;
 mod own_shop;
+mod provider;
 mod schedule;
 mod statistics;

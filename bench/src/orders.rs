@@ -11,8 +11,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::invariants::{Baseline, Shop};
-use crate::own_shop::OwnShop;
+use crate::child::this_program;
+use crate::invariants::{Baseline, Places, Shop};
+use crate::mesh::{Mesh, Plan};
+use crate::own_shop::{OwnShop, folder_in};
 use customers::Customers;
 use load::{Load, Pace, Processes};
 
@@ -33,6 +35,13 @@ pub struct Options {
     /// The payment provider of that shop, as `souk up` prints it.
     #[arg(long, value_name = "URL", requires = "edge")]
     provider: Option<String>,
+    /// Start a shop for the run that has a process for each role, with this configuration (TOML) for all of them: where the
+    /// stores are, for one.
+    #[arg(long, value_name = "FILE", conflicts_with = "edge")]
+    mesh: Option<PathBuf>,
+    /// Processes of the orchestrator in such a shop.
+    #[arg(long, default_value_t = 1, requires = "mesh", value_parser = clap::value_parser!(u8).range(1..=9))]
+    orchestrators: u8,
     /// How long to measure.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
@@ -67,7 +76,7 @@ fn rate(text: &str) -> Result<f64, String> {
 /// Where a shop is.
 struct Target {
     edge: String,
-    internal: String,
+    places: Places,
     provider: String,
     data: PathBuf,
     processes: Processes,
@@ -88,25 +97,55 @@ pub async fn run(options: Options, data: &Path) -> Result<()> {
 
 async fn measure(options: &Options, data: &Path) -> Result<()> {
     let (Some(edge), Some(provider)) = (options.edge.clone(), options.provider.clone()) else {
-        return measure_own(options, data).await;
+        return match &options.mesh {
+            Some(config) => measure_mesh(options, config, data).await,
+            None => measure_own(options, data).await,
+        };
     };
-    let internal = options.internal.clone();
+    let places = Places::together(&options.internal);
     let (data, processes) = (data.to_owned(), Processes::default());
-    measure_at(options, &Target { edge, internal, provider, data, processes }).await
+    measure_at(options, &Target { edge, places, provider, data, processes }).await
+}
+
+/// The folder in which a shop of the benchmark's own is, beside the one that is configured.
+fn beside(data: &Path) -> &Path {
+    match data.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        Some(_) | None => Path::new("."),
+    }
+}
+
+async fn measure_mesh(options: &Options, config: &Path, data: &Path) -> Result<()> {
+    let config = std::fs::read_to_string(config)
+        .with_context(|| format!("{} cannot be read", config.display()))?;
+    let folder = folder_in(beside(data))?;
+    let replicas = [("workflow".to_owned(), usize::from(options.orchestrators))].into();
+    // The children are started in a folder of their own.
+    let path = folder.path().canonicalize()?;
+    let mesh =
+        Mesh::start(Plan { program: this_program()?, folder: path, config, replicas }).await?;
+    let target = Target {
+        edge: mesh.edge.clone(),
+        places: mesh.places(),
+        provider: mesh.provider.clone(),
+        data: mesh.data(),
+        processes: Processes { shop: mesh.pids(), provider: mesh.provider_pid() },
+    };
+    let outcome = measure_at(options, &target).await;
+    outcome.with_context(|| format!("the ends of the shop's logs:\n{}", mesh.log_tails()))
 }
 
 async fn measure_own(options: &Options, data: &Path) -> Result<()> {
-    let beside = match data.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        Some(_) | None => Path::new("."),
-    };
-    let own = OwnShop::start(beside).await?;
+    let own = OwnShop::start(beside(data)).await?;
     let target = Target {
         edge: own.edge.clone(),
-        internal: own.internal.clone(),
+        places: Places::together(&own.internal),
         provider: own.provider.clone(),
         data: own.data(),
-        processes: Processes { shop: own.shop_pid(), provider: own.provider_pid() },
+        processes: Processes {
+            shop: own.shop_pid().map(|pid| ("shop", pid)).into_iter().collect(),
+            provider: own.provider_pid(),
+        },
     };
     let outcome = measure_at(options, &target).await;
     let outcome =
@@ -116,7 +155,7 @@ async fn measure_own(options: &Options, data: &Path) -> Result<()> {
 }
 
 async fn measure_at(options: &Options, target: &Target) -> Result<()> {
-    let shop = Shop::new(&target.internal, &target.provider, &target.data)?;
+    let shop = Shop::new(&target.places, &target.provider, &target.data)?;
     let mut baseline: Baseline = shop.baseline().await?;
     shop.add_stock(&mut baseline, ADDED_PIECES).await?;
     let customers = Customers::register(&target.edge, options.connections, options.users).await?;
@@ -128,7 +167,7 @@ async fn measure_at(options: &Options, target: &Target) -> Result<()> {
         pace,
         warm_up: Duration::from_secs(options.warm_up_seconds),
         measured: Duration::from_secs(options.seconds),
-        processes: target.processes,
+        processes: target.processes.clone(),
     };
     let outcome = load.run(customers).await;
     print!("{}", report::Report::of(&load, &outcome));

@@ -12,6 +12,8 @@ use serde::de::DeserializeOwned;
 
 /// What the environment variables of the shop start with; `__` goes one level down: `SOUK_EDGE__PORT` is `edge.port`.
 pub const PREFIX: &str = "SOUK";
+/// What tests are told by, and programs that they start inherit: none of it is configuration.
+const OF_TESTS: &str = "SOUK_TEST_";
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +103,9 @@ impl Sources {
         let mut variables = Map::new();
         let mut names = HashMap::new();
         for (name, value) in &self.environment {
-            let Some(name) = name.to_str() else { continue };
+            let Some(name) = name.to_str().filter(|name| !name.starts_with(OF_TESTS)) else {
+                continue;
+            };
             let Some(key) = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix('_'))
             else {
                 continue;

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::{Code, Status};
 
-use super::{Caller, Ledger, Shop};
+use super::{Caller, Ledger, Way};
 
 /// Customers who take turns.
 const CUSTOMERS: usize = 4;
@@ -60,17 +60,17 @@ struct Plan {
 }
 
 impl Load {
-    /// Lets customers order from `shop`; the same `seed` makes the same orders.
-    pub async fn start(shop: &Shop, seed: u64) -> Self {
+    /// Lets customers order through `edge`, and pay by the provider of `ledger`; the same `seed` makes the same orders.
+    pub async fn start(edge: &Way, ledger: &Ledger, seed: u64) -> Self {
         let mut customers = Vec::new();
         for _ in 0..CUSTOMERS {
-            customers.push(shop.customer().await);
+            customers.push(Caller::register(edge).await);
         }
         let mut products = customers[0].products().await;
         products.sort_by_key(|product| product.available_quantity);
         // Some that sell out, and some that do not.
         products.drain(PRODUCTS / 4..products.len() - PRODUCTS * 3 / 4);
-        let ledger = shop.ledger.clone();
+        let ledger = ledger.clone();
         let (finish, mut finished) = oneshot::channel();
         let mut chance = StdRng::seed_from_u64(seed);
         let orders = tokio::spawn(async move {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
-use souk_bench::invariants::{Baseline, Rule, Verdict};
+use souk_bench::invariants::{Baseline, Places, Rule, Verdict};
 use souk_mesh::clock::{Clock as _, SystemClock};
 use souk_mesh::identity::{Keys, Role};
 use tempfile::TempDir;
@@ -182,8 +182,8 @@ impl Shop {
     }
 
     fn checker(&self) -> souk_bench::invariants::Shop {
-        souk_bench::invariants::Shop::new(&self.internal.url(), &self.provider.url, &self.data())
-            .unwrap()
+        let places = Places::together(&self.internal.url());
+        souk_bench::invariants::Shop::new(&places, &self.provider.url, &self.data()).unwrap()
     }
 }
 

@@ -70,7 +70,7 @@ impl Shop {
     /// # Errors
     /// When the shop refuses or does not answer.
     pub async fn add_stock(&self, baseline: &mut Baseline, pieces: i64) -> Result<()> {
-        let mut catalog = CatalogServiceClient::new(self.operator.clone());
+        let mut catalog = CatalogServiceClient::new(self.catalog.clone());
         for (product_id, on_hand) in &mut baseline.on_hand {
             let request = AdjustInventoryRequest {
                 request_id: Uuid::new_v4().to_string(),
@@ -85,7 +85,7 @@ impl Shop {
     }
 
     pub(super) async fn newest_order(&self) -> Result<Option<String>> {
-        let mut client = OrderServiceClient::new(self.operator.clone());
+        let mut client = OrderServiceClient::new(self.order.clone());
         let request = ListOrdersRequest { page_size: 1, ..Default::default() };
         let page = client.list_orders(request).await.context("listing orders")?.into_inner();
         Ok(page.orders.into_iter().next().map(|order| order.order_id))
@@ -93,7 +93,7 @@ impl Shop {
 
     /// Orders that are newer than `after`. They come newest first.
     async fn orders(&self, after: Option<&str>) -> Result<Vec<SeenOrder>> {
-        let mut client = OrderServiceClient::new(self.operator.clone());
+        let mut client = OrderServiceClient::new(self.order.clone());
         let mut orders = Vec::new();
         let mut page_token = String::new();
         for _ in 0..MAX_PAGES {
@@ -115,7 +115,7 @@ impl Shop {
     }
 
     async fn payments(&self, expected: usize) -> Result<Vec<SeenPayment>> {
-        let mut client = PaymentServiceClient::new(self.operator.clone());
+        let mut client = PaymentServiceClient::new(self.payment.clone());
         let mut payments = Vec::with_capacity(expected);
         let mut page_token = String::new();
         for _ in 0..MAX_PAGES {
@@ -163,7 +163,7 @@ impl Shop {
     pub(super) async fn stock(&self) -> Result<BTreeMap<String, SeenStock>> {
         let products = self.products().await?;
         let read = |product_id: String| async move {
-            let mut client = CatalogServiceClient::new(self.operator.clone());
+            let mut client = CatalogServiceClient::new(self.catalog.clone());
             let request = GetInventoryRequest { product_id: product_id.clone() };
             let answer = client.get_inventory(request).await.context("reading stock")?;
             let Inventory { on_hand, reserved, .. } =
@@ -175,7 +175,7 @@ impl Shop {
 
     /// Ids of all products, archived ones included: their stock counts too.
     async fn products(&self) -> Result<Vec<String>> {
-        let mut client = CatalogServiceClient::new(self.operator.clone());
+        let mut client = CatalogServiceClient::new(self.catalog.clone());
         let mut products = Vec::new();
         let mut page_token = String::new();
         for _ in 0..MAX_PAGES {
@@ -198,7 +198,7 @@ impl Shop {
 
     /// The first workflows in `state`, with why.
     async fn workflows(&self, state: &str) -> Result<Vec<String>> {
-        let mut client = WorkflowServiceClient::new(self.operator.clone());
+        let mut client = WorkflowServiceClient::new(self.workflow.clone());
         let request = ListWorkflowsRequest {
             page_size: TROUBLED_PAGE_SIZE,
             filter: format!("state = {state}"),

@@ -34,10 +34,10 @@ pub enum Pace {
 }
 
 /// Processes whose CPU time is charged to the orders; those that are not ours are not known.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Processes {
-    /// The shop.
-    pub shop: Option<u32>,
+    /// The shop's, each with its name.
+    pub shop: Vec<(&'static str, u32)>,
     /// The payment provider.
     pub provider: Option<u32>,
 }
@@ -51,9 +51,10 @@ pub struct Load {
 }
 
 /// CPU time by process.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct CpuTimes {
-    pub shop: Option<Duration>,
+    /// Of the shop's processes, each with its name.
+    pub shop: Vec<(&'static str, Option<Duration>)>,
     pub provider: Option<Duration>,
     pub load: Option<Duration>,
 }
@@ -101,21 +102,22 @@ impl Load {
     }
 
     fn cpu_while_measured(&self, start: Instant) -> impl Future<Output = CpuTimes> + use<> {
-        let (processes, from) = (self.processes, start + self.warm_up);
+        let (processes, from) = (self.processes.clone(), start + self.warm_up);
         let until = from + self.measured;
         async move {
             sleep_until(from).await;
-            let before = CpuTimes::now(processes);
+            let before = CpuTimes::now(&processes);
             sleep_until(until).await;
-            CpuTimes::now(processes).since(before)
+            CpuTimes::now(&processes).since(before)
         }
     }
 }
 
 impl CpuTimes {
-    fn now(processes: Processes) -> Self {
+    fn now(processes: &Processes) -> Self {
+        let shop = processes.shop.iter();
         Self {
-            shop: processes.shop.and_then(cpu::used),
+            shop: shop.map(|(name, pid)| (*name, cpu::used(*pid))).collect(),
             provider: processes.provider.and_then(cpu::used),
             load: cpu::used(std::process::id()),
         }
@@ -124,7 +126,9 @@ impl CpuTimes {
     fn since(self, before: Self) -> Self {
         let difference = |now: Option<Duration>, then: Option<Duration>| now?.checked_sub(then?);
         Self {
-            shop: difference(self.shop, before.shop),
+            shop: (self.shop.into_iter().zip(before.shop))
+                .map(|((name, now), (_, then))| (name, difference(now, then)))
+                .collect(),
             provider: difference(self.provider, before.provider),
             load: difference(self.load, before.load),
         }

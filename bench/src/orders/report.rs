@@ -72,7 +72,9 @@ impl fmt::Display for Report<'_> {
             writeln!(out, "  {unsent:>9} not sent: too many were waiting")?;
         }
         writeln!(out, "CPU")?;
-        self.cpu_line(out, "shop", cpu.shop)?;
+        for (name, used) in &cpu.shop {
+            self.cpu_line(out, name, *used)?;
+        }
         self.cpu_line(out, "provider", cpu.provider)?;
         self.cpu_line(out, "load generator", cpu.load)
     }

@@ -57,7 +57,7 @@ fn load(
 fn defaults_then_file_then_environment_then_flags() {
     assert_eq!(load(None, &[], &[]).unwrap(), Config::default());
     let file = "data = 'file'\n[edge]\nport = 1\nhost = 'file'\nopen = true\n";
-    let environment = [("SOUK_EDGE__PORT", "2"), ("SOUK_EDGE__HOST", "environment"), ("PATH", "/")];
+    let environment = [("SOUK_EDGE__PORT", "2"), ("SOUK_EDGE__HOST", "environment"), ("PATH", "/"), ("SOUK_TEST_SEED", "7")];
     let config = load(Some(file), &environment, &[("edge.port", "3")]).unwrap();
     assert_eq!(config.data, "file");
     assert_eq!(config.edge, Edge { port: 3, host: "environment".into(), open: true });
