@@ -51,6 +51,8 @@ pub struct Member {
     pub role: &'static str,
     /// Where it serves the others, `http://host:port`: the same for as long as it is a member.
     pub internal: String,
+    /// Where browsers and phones reach it, if it is an edge; the same, too.
+    pub edge: Option<String>,
     program: PathBuf,
     arguments: Vec<String>,
     log: PathBuf,
@@ -73,13 +75,17 @@ impl Mesh {
         }
         let text = configuration(&config, &provider, &folder, &members)?;
         std::fs::write(folder.join(CONFIG_FILE), text)?;
-        let mut edge = String::new();
         for member in &mut members {
-            let address = member.start_again().await?;
-            edge = address.unwrap_or(edge);
+            member.start_again().await?;
         }
-        ensure!(!edge.is_empty(), "the edge does not say where it is");
+        let edge = members.iter().find_map(|member| member.edge.clone());
+        let edge = edge.context("a mesh has an edge")?;
         Ok(Mesh { edge, provider, folder, members, provider_child })
+    }
+
+    /// All roles, in the order in which they are started.
+    pub fn roles(&self) -> impl Iterator<Item = &'static str> + use<> {
+        ROLES.into_iter()
     }
 
     /// The members of a role.
@@ -147,6 +153,7 @@ impl Mesh {
 impl Member {
     fn new(program: &Path, folder: &Path, role: &'static str, number: usize) -> Result<Member> {
         let internal = steady_address()?;
+        let edge = if role == "edge" { Some(steady_address()?) } else { None };
         let name = format!("{role}-{number}");
         let mut arguments = vec![
             "serve".to_owned(),
@@ -154,11 +161,9 @@ impl Member {
             "--config".to_owned(),
             folder.join(CONFIG_FILE).display().to_string(),
         ];
-        let mut set = vec![
-            format!("listen.internal={internal}"),
-            "listen.ops=127.0.0.1:0".to_owned(),
-            "listen.edge=127.0.0.1:0".to_owned(),
-        ];
+        let mut set =
+            vec![format!("listen.internal={internal}"), "listen.ops=127.0.0.1:0".to_owned()];
+        set.extend(edge.iter().map(|edge| format!("listen.edge={edge}")));
         if role == "catalog" && number == 0 {
             set.push("catalog.seed=true".to_owned());
         }
@@ -166,26 +171,26 @@ impl Member {
             arguments.extend(["--set".to_owned(), setting]);
         }
         let log = folder.join(format!("{name}.log"));
-        let internal = format!("http://{internal}");
-        Ok(Member { role, internal, program: program.to_owned(), arguments, log, child: None })
+        Ok(Member {
+            role,
+            internal: format!("http://{internal}"),
+            edge: edge.map(|edge| format!("http://{edge}")),
+            program: program.to_owned(),
+            arguments,
+            log,
+            child: None,
+        })
     }
 
-    /// Starts it, where it was; returns when it serves. The edge's address, if it is the edge.
+    /// Starts it, where it was; returns when it serves.
     ///
     /// # Errors
     /// When it does not start; with the end of its log.
-    pub async fn start_again(&mut self) -> Result<Option<String>> {
-        let is_edge = self.role == "edge";
-        let mut edge = None;
-        let ready = |line: &str| {
-            edge = edge.take().or_else(|| address_on(line, "the shop"));
-            address_on(line, "internal gRPC")?;
-            (!is_edge || edge.is_some()).then(|| edge.clone())
-        };
-        let started = Child::start(&self.program, &self.arguments, &self.log, ready).await?;
-        let (child, edge) = started;
+    pub async fn start_again(&mut self) -> Result<()> {
+        let ready = |line: &str| address_on(line, "internal gRPC");
+        let (child, _) = Child::start(&self.program, &self.arguments, &self.log, ready).await?;
         self.child = Some(child);
-        Ok(edge)
+        Ok(())
     }
 
     /// From its next start on it runs another build.

@@ -5,6 +5,7 @@
 //! what benchmarks compare with. A step whose tool cannot be had is skipped loudly, and is a failure when `CI=true`.
 
 mod peers;
+mod previous;
 mod steps;
 mod tools;
 

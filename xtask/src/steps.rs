@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use crate::previous;
 use crate::tools::{self, Tool};
 
 /// One check: its name, the tools without which it cannot run, and the commands that are the check.
@@ -16,6 +17,8 @@ struct Step {
     without_tools: Without,
     /// Whether one CQL server is started for all of its test programs, unless `SOUK_TEST_CQL` names one.
     shares_cql: bool,
+    /// Whether its tests upgrade a shop from the commit before this one, which is built first.
+    upgrades: bool,
     commands: &'static [&'static [&'static str]],
 }
 
@@ -44,6 +47,7 @@ const STEPS: &[Step] = &[
         tools: &[],
         without_tools: Without::Nothing,
         shares_cql: false,
+        upgrades: false,
         commands: &[&["cargo", "fmt", "--all", "--check"]],
     },
     Step {
@@ -52,6 +56,7 @@ const STEPS: &[Step] = &[
         tools: &[Tool::Buf],
         without_tools: Without::Nothing,
         shares_cql: false,
+        upgrades: false,
         commands: &[&["buf", "lint", "proto"]],
     },
     Step {
@@ -60,6 +65,7 @@ const STEPS: &[Step] = &[
         tools: &[],
         without_tools: Without::Nothing,
         shares_cql: false,
+        upgrades: false,
         commands: &[&[
             "cargo",
             "clippy",
@@ -78,6 +84,7 @@ const STEPS: &[Step] = &[
         tools: &[Tool::Grpcurl, Tool::Chromium, Tool::Playwright, Tool::Backends],
         without_tools: Without::Part,
         shares_cql: true,
+        upgrades: true,
         commands: &[&["cargo", "test", "--workspace", "--locked"]],
     },
 ];
@@ -89,6 +96,7 @@ const PROOFS: &[Step] = &[
         tools: &[Tool::Backends],
         without_tools: Without::Nothing,
         shares_cql: false,
+        upgrades: false,
         commands: &[&["cargo", "test", "--package", "souk-mesh", "--locked", "rabbitmq"]],
     },
     Step {
@@ -97,7 +105,17 @@ const PROOFS: &[Step] = &[
         tools: &[Tool::Backends],
         without_tools: Without::Nothing,
         shares_cql: true,
+        upgrades: false,
         commands: &[&["cargo", "test", "--package", "souk", "--locked", "crash"]],
+    },
+    Step {
+        name: "cluster",
+        why: "a shop of many processes keeps its word while nodes die, freeze, leave, join and are upgraded",
+        tools: &[Tool::Backends],
+        without_tools: Without::Nothing,
+        shares_cql: false,
+        upgrades: true,
+        commands: &[&["cargo", "test", "--package", "souk", "--locked", "real"]],
     },
     Step {
         name: "network",
@@ -105,6 +123,7 @@ const PROOFS: &[Step] = &[
         tools: &[Tool::Backends],
         without_tools: Without::Nothing,
         shares_cql: true,
+        upgrades: false,
         commands: &[&["cargo", "test", "--package", "souk", "--locked", "network"]],
     },
 ];
@@ -183,7 +202,7 @@ fn run_step(suite: Suite, step: &Step) -> Result<Outcome> {
             eprintln!("!!! PARTS OF {} ARE SKIPPED (with CI=true this is a failure)", step.name);
         }
     }
-    let environment = environment(suite, step);
+    let environment = environment(suite, step)?;
     for command in step.commands {
         let (program, arguments) = command.split_first().context("a step has a program")?;
         let status = Command::new(program)
@@ -202,7 +221,7 @@ fn run_step(suite: Suite, step: &Step) -> Result<Outcome> {
 
 /// The installed tools come first on the path, Node finds the installed packages, and tests find the CQL server, which
 /// ends with this process.
-fn environment(suite: Suite, step: &Step) -> Vec<(&'static str, OsString)> {
+fn environment(suite: Suite, step: &Step) -> Result<Vec<(&'static str, OsString)>> {
     let mut folders = vec![tools::binaries(), tools::node_modules().join(".bin")];
     folders.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
     let path = std::env::join_paths(folders).unwrap_or_default();
@@ -215,5 +234,10 @@ fn environment(suite: Suite, step: &Step) -> Vec<(&'static str, OsString)> {
     if suite == Suite::Prove {
         all.push((souk_backends::PROVE_VARIABLE, "1".into()));
     }
-    all
+    if step.upgrades
+        && let Some(program) = previous::program()?
+    {
+        all.push((souk_backends::PREVIOUS_VARIABLE, program.into()));
+    }
+    Ok(all)
 }

@@ -38,7 +38,10 @@ fn start() -> Result<Cassandra> {
 }
 
 /// The variable that `cargo xtask prove` sets to 1.
-pub const PROVE_VARIABLE: &str = "SOUK_PROVE";
+pub const PROVE_VARIABLE: &str = "SOUK_TEST_PROVE";
+
+/// The variable that names the program of the commit before this one, from which tests upgrade a shop.
+pub const PREVIOUS_VARIABLE: &str = "SOUK_TEST_PREVIOUS";
 
 /// How often a test of faults repeats itself: `usual` times, or `proof` times under `cargo xtask prove`.
 #[must_use]
