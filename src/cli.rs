@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
+use crate::backends::Kind;
 use crate::config::Config;
 use crate::role::Role;
 use crate::{demo, doctor, events, operator, process, provider, replay, schedule, workflow};
@@ -29,6 +30,9 @@ struct Settings {
     /// The data folder [default: data].
     #[arg(long, global = true, value_name = "FOLDER")]
     data: Option<PathBuf>,
+    /// Where state and events are: in the data folder, or in the stores and the broker that the section `backends` names.
+    #[arg(long, global = true, value_enum)]
+    backends: Option<Kind>,
     /// One setting, for example `--set listen.edge=127.0.0.1:8081`; may be repeated.
     #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = setting)]
     set: Vec<(String, String)>,
@@ -113,6 +117,9 @@ impl Settings {
         let mut flags = self.set.clone();
         if let Some(data) = &self.data {
             flags.push(("data".to_owned(), data.display().to_string()));
+        }
+        if let Some(kind) = self.backends {
+            flags.push(("backends.kind".to_owned(), kind.name().to_owned()));
         }
         Config::load(self.config.as_deref(), flags).context("the configuration cannot be used")
     }

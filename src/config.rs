@@ -9,6 +9,8 @@ use http::uri::Scheme;
 use serde::Deserialize;
 use souk_mesh::{bus, config, server, telemetry};
 
+use crate::backends::{self, Backends};
+
 /// Everything that can be set. docs/OPERATIONS.md lists it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -21,6 +23,8 @@ pub struct Config {
     pub listen: Listen,
     /// Where roles are that run in other processes.
     pub mesh: Mesh,
+    /// Where state and events are.
+    pub backends: Backends,
     /// How many calls a service serves at once.
     pub limits: server::Limits,
     /// The event bus.
@@ -107,6 +111,7 @@ impl Default for Config {
             drain_limit_ms: 10_000,
             listen: Listen::default(),
             mesh: Mesh::default(),
+            backends: Backends::default(),
             limits: server::Limits::default(),
             bus: bus::Config::default(),
             telemetry: telemetry::Config::default(),
@@ -159,7 +164,8 @@ impl Config {
     /// # Errors
     /// When the file cannot be read, or a key is not known, or a value does not fit; each is named.
     pub fn load(file: Option<&Path>, flags: Vec<(String, String)>) -> Result<Self, config::Error> {
-        config::Sources::of_process(file, flags).load()
+        let sources = config::Sources::of_process(file, flags);
+        config::Sources { presets: backends::PRESETS, ..sources }.load()
     }
 }
 

@@ -1,6 +1,7 @@
 //! `souk`: a whole shop in one binary. Without an argument it runs the shop on this machine; as `serve ROLE…` it is
 //! one process of a mesh; the other commands talk to a running shop, as customers or as those who run it.
 
+mod backends;
 mod cli;
 mod complaint;
 mod config;

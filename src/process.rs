@@ -16,8 +16,8 @@ use tokio::task::JoinSet;
 use tonic::service::Routes;
 
 use crate::config::{Config, url};
-use crate::provider;
 use crate::role::Role;
+use crate::{backends, provider};
 
 /// The ports that this process has taken, before anything else is done.
 struct Ports {
@@ -39,6 +39,7 @@ pub async fn serve(config: Config, roles: &[Role]) -> Result<()> {
 }
 
 async fn run(mut config: Config, roles: &[Role]) -> Result<()> {
+    backends::check(&config, roles)?;
     let telemetry = telemetry::init("souk", &config.telemetry)?;
     let ports = Ports::take(&config, roles).await?;
     let clock = Arc::new(SystemClock);
@@ -194,6 +195,7 @@ fn announce(config: &Config, roles: &[Role], addresses: &[(&str, SocketAddr)]) {
         }
     }
     println!("  data           {}", config.data.display());
+    println!("  backends       {}", config.backends.kind.name());
     if roles.contains(&Role::Payment) {
         println!("  payments       {}", config.payment.provider_url);
     }

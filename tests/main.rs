@@ -6,6 +6,7 @@
 mod support;
 
 mod architecture;
+mod backends;
 mod browser;
 mod challenge;
 mod crash;

@@ -15,6 +15,8 @@ pub const PREFIX: &str = "SOUK";
 /// What tests are told by, and programs that they start inherit: none of it is configuration.
 const OF_TESTS: &str = "SOUK_TEST_";
 
+type Builder = config::ConfigBuilder<config::builder::DefaultState>;
+
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -48,9 +50,24 @@ fn from(origin: &Option<String>) -> String {
     origin.as_ref().map_or_else(String::new, |origin| format!(" (from {origin})"))
 }
 
+/// Settings that one setting brings with it, where nothing else sets them.
+#[derive(Debug, Clone, Copy)]
+pub struct Preset {
+    /// The setting's key …
+    pub key: &'static str,
+    /// … and the value that brings the others.
+    pub value: &'static str,
+    /// Keys and their values.
+    pub sets: &'static [(&'static str, &'static str)],
+    /// Keys, and those that get the same value or table.
+    pub copies: &'static [(&'static str, &'static [&'static str])],
+}
+
 /// Where configuration comes from, besides the defaults of its type.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
+    /// What settings bring with them; all else wins over it.
+    pub presets: &'static [Preset],
     /// A TOML file.
     pub file: Option<PathBuf>,
     /// Environment variables; those that do not start with [`PREFIX`] and `_` are none of ours.
@@ -64,7 +81,7 @@ impl Sources {
     #[must_use]
     pub fn of_process(file: Option<&Path>, flags: Vec<(String, String)>) -> Self {
         let environment = std::env::vars_os().collect();
-        Self { file: file.map(Path::to_owned), environment, flags }
+        Self { presets: &[], file: file.map(Path::to_owned), environment, flags }
     }
 
     /// Reads everything into a `T`. Every struct in it must say `#[serde(default, deny_unknown_fields)]`.
@@ -94,6 +111,12 @@ impl Sources {
             builder = set.map_err(|error| origins.explain(&error))?;
             origins.0.insert(key.clone(), format!("flag --{}", key.replace(['.', '_'], "-")));
         }
+        let said = builder.clone().build().map_err(|error| origins.explain(&error))?;
+        for preset in self.presets {
+            if said.get_string(preset.key).is_ok_and(|value| value == preset.value) {
+                builder = preset.add_to(builder, &said, &mut origins)?;
+            }
+        }
         let merged = builder.build().map_err(|error| origins.explain(&error))?;
         merged.try_deserialize().map_err(|error| origins.explain(&error))
     }
@@ -122,6 +145,30 @@ impl Sources {
     }
 }
 
+impl Preset {
+    /// Puts the settings below those of all sources; `said` is what these say.
+    fn add_to(
+        &self,
+        mut builder: Builder,
+        said: &config::Config,
+        origins: &mut Origins,
+    ) -> Result<Builder, Error> {
+        for (key, value) in self.sets {
+            builder = builder.set_default(*key, *value).map_err(|error| origins.explain(&error))?;
+            origins.add_missing(key, format!("{} = {}", self.key, self.value));
+        }
+        for (from, keys) in self.copies {
+            let Ok(value) = said.get::<Value>(from) else { continue };
+            for key in *keys {
+                let copied = builder.set_default(*key, value.clone());
+                builder = copied.map_err(|error| origins.explain(&error))?;
+                origins.add_missing(key, (*from).to_owned());
+            }
+        }
+        Ok(builder)
+    }
+}
+
 /// Where each key's value came from; later sources overwrite earlier ones.
 #[derive(Default)]
 struct Origins(HashMap<String, String>);
@@ -137,6 +184,10 @@ impl Origins {
         if !path.is_empty() {
             self.0.insert(path.to_owned(), origin(path));
         }
+    }
+
+    fn add_missing(&mut self, key: &str, origin: String) {
+        self.0.entry(key.to_owned()).or_insert(origin);
     }
 
     /// The error with the key's full name and origin.

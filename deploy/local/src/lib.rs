@@ -7,6 +7,7 @@
 //! The tests of the whole shop kill these parts, freeze them and bring them back: [`Server`] can. What a network does to
 //! connections (waits, resets, ends that only one side knows of, a trickle of bytes) does [`Toxiproxy`].
 
+mod all;
 mod cassandra;
 pub mod install;
 mod ports;
@@ -16,6 +17,7 @@ mod server;
 mod shared;
 mod toxiproxy;
 
+pub use all::{All, configuration};
 pub use cassandra::Cassandra;
 pub use install::{Part, ensure, there_or_skipped};
 pub use rabbitmq::RabbitMq;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::Error;
 
@@ -16,7 +16,9 @@ const MAX_NAME_CHARS: usize = 48;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Some nodes of the cluster, as `host:port`; the others are found through them.
+    /// Some nodes of the cluster, as `host:port`; the others are found through them. A list, or text with commas between,
+    /// as environment and flags have no lists.
+    #[serde(deserialize_with = "list")]
     pub contact_points: Vec<String>,
     /// Keyspaces are called `<prefix>_<service>`.
     pub keyspace_prefix: String,
@@ -30,6 +32,20 @@ pub struct Config {
     pub password: SecretString,
     /// How long one statement may take, its retries included, in milliseconds; at least 1.
     pub request_limit_ms: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum List {
+    Items(Vec<String>),
+    Text(String),
+}
+
+fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    Ok(match List::deserialize(from)? {
+        List::Items(items) => items,
+        List::Text(text) => text.split(',').map(|item| item.trim().to_owned()).collect(),
+    })
 }
 
 impl Default for Config {
@@ -88,6 +104,14 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn contact_points_are_a_list_or_text_with_commas() {
+        for text in [r#"{"contact_points":["a:1","b:2"]}"#, r#"{"contact_points":"a:1, b:2"}"#] {
+            let config: Config = serde_json::from_str(text).unwrap();
+            assert_eq!(config.contact_points, ["a:1", "b:2"]);
+        }
+    }
 
     #[test]
     fn a_keyspace_is_named_by_prefix_and_service_and_nothing_else_gets_into_a_statement() {

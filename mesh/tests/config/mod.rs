@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
 use serde::Deserialize;
-use souk_mesh::config::{Error, Sources};
+use souk_mesh::config::{Error, Preset, Sources};
 use souk_mesh::telemetry;
 
 #[derive(Debug, PartialEq, Deserialize)]
@@ -48,16 +48,46 @@ fn load(
     });
     let environment = environment.iter().map(|(name, value)| (name.into(), value.into()));
     let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-    let sources =
-        Sources { file: path, environment: environment.collect(), flags: flags.collect() };
+    let sources = Sources {
+        presets: &[OPEN],
+        file: path,
+        environment: environment.collect(),
+        flags: flags.collect(),
+    };
     sources.load()
+}
+
+/// A shop that is open listens to all, and writes its log as it says.
+const OPEN: Preset = Preset {
+    key: "edge.open",
+    value: "true",
+    sets: &[("edge.host", "0.0.0.0")],
+    copies: &[("edge.port", &["telemetry.log"])],
+};
+
+#[test]
+fn a_setting_brings_others_with_it_which_anything_else_overrides() {
+    let closed = load(Some("[edge]\nport = 1"), &[], &[]).unwrap();
+    assert_eq!(closed, load(None, &[], &[("edge.port", "1")]).unwrap());
+    let open = load(Some("[edge]\nport = 1"), &[], &[("edge.open", "true")]).unwrap();
+    assert_eq!(open.edge, Edge { port: 1, host: "0.0.0.0".into(), open: true });
+    assert_eq!(open.telemetry.log, "1");
+    let environment = [("SOUK_EDGE__OPEN", "true")];
+    let own = "[edge]\nhost = 'own'\nport = 1\n[telemetry]\nlog = 'own'";
+    let open = load(Some(own), &environment, &[]).unwrap();
+    assert_eq!((&*open.edge.host, &*open.telemetry.log), ("own", "own"));
 }
 
 #[test]
 fn defaults_then_file_then_environment_then_flags() {
     assert_eq!(load(None, &[], &[]).unwrap(), Config::default());
     let file = "data = 'file'\n[edge]\nport = 1\nhost = 'file'\nopen = true\n";
-    let environment = [("SOUK_EDGE__PORT", "2"), ("SOUK_EDGE__HOST", "environment"), ("PATH", "/"), ("SOUK_TEST_SEED", "7")];
+    let environment = [
+        ("SOUK_EDGE__PORT", "2"),
+        ("SOUK_EDGE__HOST", "environment"),
+        ("PATH", "/"),
+        ("SOUK_TEST_SEED", "7"),
+    ];
     let config = load(Some(file), &environment, &[("edge.port", "3")]).unwrap();
     assert_eq!(config.data, "file");
     assert_eq!(config.edge, Edge { port: 3, host: "environment".into(), open: true });
