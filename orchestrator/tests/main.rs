@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)] // tests play the world around the engine, on tokio's paused time
 #![allow(clippy::unwrap_used)]
 
+mod cluster;
 mod engine;
 mod forms;
 mod log_contract;

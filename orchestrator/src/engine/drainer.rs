@@ -25,7 +25,7 @@ use super::row::{Cursor, RunRow};
 use super::tables::DrainStep;
 use super::tail::Undrained;
 use change::change_to;
-pub(crate) use change::{change_of, unpack};
+pub(crate) use change::{change_of, unpack_from};
 
 /// A durable slot that is to be drained.
 pub(crate) struct DrainSlot {

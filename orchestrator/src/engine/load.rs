@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::cell::{Held, RunCell, damaged, decode};
 use super::core::{Core, closed};
 use super::directory::Found;
-use super::drainer::unpack;
+use super::drainer::unpack_from;
 use super::effects::Effects;
 use super::error::Error;
 use super::ids::RunId;
@@ -111,10 +111,9 @@ impl Core {
                 return Err(damaged(run_id, &what));
             }
             for chunk in chunks {
-                if chunk.first_sequence != replay.fed() {
-                    return Err(damaged(run_id, &format!("event {} is missing", replay.fed())));
-                }
-                for bytes in unpack(run_id, &chunk)? {
+                let left = usize::try_from(count.saturating_sub(replay.fed()));
+                let events = unpack_from(run_id, &chunk, replay.fed())?;
+                for bytes in events.take(left.unwrap_or(usize::MAX)) {
                     replay.feed(decode(&bytes)?);
                 }
             }

@@ -76,7 +76,7 @@ mod timers;
 pub use self::cell::Outcome;
 pub use self::core::Options;
 pub use self::cx::{ChildHandle, ChildWorkflow, Cx, Saga};
-pub use self::engine::{Answer, Engine, RunRef, StartRequest, Started, WeakEngine};
+pub use self::engine::{Answer, Anywhere, Engine, RunRef, StartRequest, Started, WeakEngine};
 pub use self::error::Error;
 pub use self::event::ParentClose;
 pub use self::failure::Failure;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::{Stream, stream};
 
 use super::cell::damaged;
+use super::drainer::unpack_from;
 use super::error::Error;
 use super::event::{Body, Event};
 use super::ids::RunId;
@@ -106,10 +107,7 @@ async fn read_history(tables: &dyn Tables, run_id: RunId, count: u64) -> Result<
             return Err(damaged(run_id, &format!("its events end at {from} instead of {count}")));
         }
         for chunk in chunks {
-            if chunk.first_sequence != events.len() as u64 {
-                return Err(damaged(run_id, &format!("event {} is missing", events.len())));
-            }
-            for bytes in super::drainer::unpack(run_id, &chunk)? {
+            for bytes in unpack_from(run_id, &chunk, events.len() as u64)? {
                 events.push(super::cell::decode(&bytes)?);
             }
         }

@@ -8,6 +8,8 @@
 //! 3. Applying a step again (after a crash that lost its acknowledgement) changes nothing: rows are replaced by equal
 //!    rows, chunks by equal chunks.
 //! 4. Reads see every step that was applied before they began.
+//! 5. Of a run, what has more events is newer, and what is older changes nothing: several nodes may drain the same log, one
+//!    of them late. Where they cut its history differently, chunks overlap; each holds what happened.
 
 pub mod fjall;
 #[cfg(feature = "testing")]

@@ -9,6 +9,7 @@ pub mod schedule;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crate::engine::cluster::Cluster;
 use crate::engine::log::Log;
 use crate::engine::seams::Seams;
 use crate::engine::step::{Policy, StepError};
@@ -65,6 +66,26 @@ fn retry() -> Policy {
         total: Duration::from_secs(6 * 3_600),
         ..Policy::step()
     }
+}
+
+/// The same for an engine that joins others.
+///
+/// # Errors
+/// Those of [`Engine::join`].
+pub async fn join(
+    options: Options,
+    (log, tables): (Arc<dyn Log>, Arc<dyn Tables>),
+    cluster: Cluster,
+    seams: Seams,
+    registry: Registry,
+    resources: Resources,
+) -> Result<Engine, Error> {
+    let runs = Runs::default();
+    let resources = resources.with(runs.clone());
+    let registry = register(registry);
+    let engine = Engine::join(options, log, tables, cluster, seams, registry, resources).await?;
+    runs.set(&engine);
+    Ok(engine)
 }
 
 /// Opens an engine that runs its own workflows beside those of `registry`.

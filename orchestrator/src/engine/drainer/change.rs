@@ -61,6 +61,23 @@ fn pack(first_sequence: u64, count: u32, plain: &[u8]) -> HistoryChunk {
     HistoryChunk { first_sequence, count, packing: 1, bytes: packed.into() }
 }
 
+/// The events of a chunk from this one on, each with its length in front. Chunks may overlap where two nodes have drained
+/// the same events: what a reader has already, it skips.
+///
+/// # Errors
+/// If the chunk is not what was written, or begins behind that event.
+pub(crate) fn unpack_from(
+    run_id: RunId,
+    chunk: &HistoryChunk,
+    from: u64,
+) -> Result<impl Iterator<Item = Bytes> + use<>, Error> {
+    let Some(skip) = from.checked_sub(chunk.first_sequence) else {
+        return Err(damaged(run_id, &format!("event {from} is missing")));
+    };
+    let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+    Ok(unpack(run_id, chunk)?.into_iter().skip(skip))
+}
+
 /// The events of a chunk, each with its length in front.
 ///
 /// # Errors

@@ -10,12 +10,13 @@ use futures::{Stream, StreamExt};
 use super::{Engine, RunRef};
 use crate::engine::cell::{Held, decode};
 use crate::engine::core::Core;
-use crate::engine::drainer::unpack;
+use crate::engine::drainer::unpack_from;
 use crate::engine::error::Error;
 use crate::engine::event::{Body, Event};
 use crate::engine::filter::Filter;
 use crate::engine::ids::RunId;
 use crate::engine::limits::{MAX_COUNTED_PAGES, MAX_PAGE_ROWS, READ_BYTES};
+use crate::engine::membership::NodeState;
 use crate::engine::row::{RunRow, RunState};
 use crate::engine::run::PendingCall;
 use crate::engine::tables::Listed;
@@ -93,11 +94,23 @@ impl Engine {
         before: Option<RunId>,
         limit: usize,
     ) -> Result<ListPage, Error> {
-        let as_of_ms = self.core.drainer.behind_since_ms();
-        let as_of_ms = as_of_ms.unwrap_or_else(|| self.core.now_ms());
+        let as_of_ms = self.as_of_ms();
         let Listed { rows, next } =
             self.core.tables.list(filter, before, limit.min(MAX_PAGE_ROWS)).await?;
         Ok(ListPage { rows, next, as_of_ms })
+    }
+
+    /// The tables know everything that was durable before this time, in unix milliseconds: on any node, as far as those
+    /// have said.
+    fn as_of_ms(&self) -> i64 {
+        let own_ms = self.core.drainer.behind_since_ms().unwrap_or_else(|| self.core.now_ms());
+        let Some(shared) = self.core.ownership.as_shared() else { return own_ms };
+        let view = shared.view();
+        let others = view
+            .nodes
+            .values()
+            .filter(|node| node.log != self.core.log_id && node.state != NodeState::Sealed);
+        others.map(|node| node.beat.as_of_ms).fold(own_ms, i64::min)
     }
 
     /// How many runs of each type and state the filter means, as far as a bounded look goes; those older than `before` only.
@@ -235,13 +248,8 @@ impl Reader {
     async fn fill_from_tables(&mut self) -> Result<bool, Error> {
         let chunks = self.core.tables.history(self.run_id, self.next, READ_BYTES).await?;
         for chunk in chunks {
-            let skip = usize::try_from(self.next.saturating_sub(chunk.first_sequence));
-            let events = unpack(self.run_id, &chunk)?;
-            if self.buffer.is_empty() {
-                self.buffer.extend(events.into_iter().skip(skip.unwrap_or(usize::MAX)));
-            } else {
-                self.buffer.extend(events);
-            }
+            let next = self.next + self.buffer.len() as u64;
+            self.buffer.extend(unpack_from(self.run_id, &chunk, next)?);
         }
         Ok(!self.buffer.is_empty())
     }

@@ -8,7 +8,7 @@ pub(crate) use self::content::{TableContent, TableWrite};
 
 use super::{DrainStep, Error, Expired, Listed, Tables};
 use crate::engine::filter::Filter;
-use crate::engine::ids::RunId;
+use crate::engine::ids::{LogId, RunId};
 use crate::engine::log::sim::{Disk, Fault, Operation, TABLES};
 use crate::engine::partition::PartitionSet;
 use crate::engine::row::{Cursor, HistoryChunk, RunRow, TimerRow};
@@ -34,6 +34,10 @@ impl SimTables {
 impl Tables for SimTables {
     async fn cursor(&self) -> Result<Option<Cursor>, Error> {
         Ok(self.look(TableContent::cursor).await)
+    }
+
+    async fn cursor_of(&self, log: LogId) -> Result<Option<Cursor>, Error> {
+        Ok(self.look(|tables| tables.cursor_of(log)).await)
     }
 
     async fn apply(&self, step: DrainStep) -> Result<(), Error> {

@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 use super::Operation;
 use super::find::Target;
 use crate::engine::event::Body;
+use crate::engine::ids::RunId;
+use crate::engine::peers::Control;
 use crate::engine::reset::ResetRequest;
 use crate::engine::row::{RunRow, RunState};
 use crate::engine::step::{Irreversible, Policy, Step, StepContext, StepError};
-use crate::engine::{Engine, Error, Filter};
+use crate::engine::{Anywhere, Error, Filter};
 use crate::system::{Runs, is_reserved, retry};
 
 /// Runs that are acted on side by side.
@@ -48,13 +50,13 @@ impl Step for Act {
     }
 
     async fn run(&self, context: &StepContext) -> Result<Vec<Outcome>, StepError> {
-        let engine = context.resource::<Runs>()?.engine()?;
+        let runs = context.resource::<Runs>()?.engine()?.anywhere();
         let filter = Filter::parse(&self.filter, self.began_ms)
             .map_err(|invalid| StepError::permanent("INVALID_FILTER", invalid.to_string()))?;
         // The same in every attempt, in no other batch, and on the record of each run.
         let mark = context.workflow_id();
         let actor = Actor {
-            engine: &engine,
+            runs: &runs,
             operation: &self.operation,
             filter: &filter,
             reason: format!("{} [{mark}]", self.reason),
@@ -70,7 +72,7 @@ impl Step for Act {
 }
 
 struct Actor<'a> {
-    engine: &'a Engine,
+    runs: &'a Anywhere,
     operation: &'a Operation,
     filter: &'a Filter,
     reason: String,
@@ -84,8 +86,8 @@ fn skipped(why: impl Into<String>) -> Result<Outcome, Error> {
 impl Actor<'_> {
     /// Fails only with what may be otherwise the next time.
     async fn act(&self, target: &Target) -> Result<Outcome, Error> {
-        let row = match self.engine.describe(&target.workflow_id).await {
-            Ok(described) => described.row,
+        let row = match self.runs.row(&target.workflow_id).await {
+            Ok(row) => row,
             Err(Error::NotFound(_)) => return skipped("it is gone"),
             Err(error) => return Err(error),
         };
@@ -93,7 +95,8 @@ impl Actor<'_> {
             return skipped("it is one of the engine's own");
         }
         if row.id().0 != target.run_id {
-            if matches!(self.operation, Operation::Reset { .. }) && self.was_reset(target).await? {
+            let may_be_its_successor = matches!(self.operation, Operation::Reset { .. });
+            if may_be_its_successor && self.was_reset(target, row.id()).await? {
                 return Ok(Outcome::Done);
             }
             return skipped("another run, or another turn of it, has its id now");
@@ -113,6 +116,8 @@ impl Actor<'_> {
                 error @ (Error::Overloaded(_)
                 | Error::Fenced
                 | Error::ShuttingDown
+                | Error::NotOwner { .. }
+                | Error::PeerUnreachable(_)
                 | Error::Log(_)
                 | Error::Tables(_)),
             ) => Err(error),
@@ -144,32 +149,33 @@ impl Actor<'_> {
     }
 
     async fn operate(&self, target: &Target) -> Result<(), Error> {
-        let (engine, id, reason) = (self.engine, &target.workflow_id, &self.reason);
-        match self.operation {
-            Operation::Cancel => engine.cancel(id, reason).await,
+        let (runs, id, at) = (self.runs, &target.workflow_id, target.parked_command);
+        let reason = self.reason.clone();
+        let control = match self.operation {
+            Operation::Cancel => Control::Cancel { reason },
             Operation::Terminate { abandon_undo } => {
-                engine.terminate(id, reason, *abandon_undo).await
+                Control::Terminate { reason, abandon_undo: *abandon_undo }
             }
-            Operation::Pause => engine.pause(id, reason).await,
-            Operation::Resume => engine.resume(id, reason).await,
+            Operation::Pause => Control::Pause { reason },
+            Operation::Resume => Control::Resume { reason },
+            Operation::RetryStep => Control::RetryStep { at },
+            Operation::SkipStep => Control::SkipStep { at, reason },
             Operation::Signal { name, payload } => {
                 let payload = payload.to_string().into_bytes().into();
-                engine.signal(id, name, self.mark, payload).await.map(drop)
+                return runs.signal(id, name, self.mark, payload).await.map(drop);
             }
-            Operation::RetryStep => engine.retry_step_at(id, target.parked_command).await,
-            Operation::SkipStep => engine.skip_step_at(id, target.parked_command, reason).await,
             Operation::Reset { to } => {
-                let sequence = engine.reset_point(id, to).await?;
-                let reason = reason.clone();
+                let sequence = runs.reset_point(id, to).await?;
                 let request = ResetRequest { sequence, reason, ..ResetRequest::default() };
-                engine.reset(id, request).await.map(drop)
+                return runs.reset(id, request).await.map(drop);
             }
-        }
+        };
+        runs.control(id, control).await
     }
 
     /// Whether the run that has the id now is there because this batch has reset the one that was found.
-    async fn was_reset(&self, target: &Target) -> Result<bool, Error> {
-        let history = self.engine.history(&target.workflow_id, 0, false).await?;
+    async fn was_reset(&self, target: &Target, newest: RunId) -> Result<bool, Error> {
+        let history = self.runs.history(&target.workflow_id, newest, 0);
         let mut history = std::pin::pin!(history);
         while let Some(event) = history.next().await {
             if let Some(Body::Reset(reset)) = event?.event.body
@@ -184,7 +190,8 @@ impl Actor<'_> {
 
     /// Whether this batch has done it already: it is in what has happened to the run since it was found.
     async fn is_done(&self, target: &Target) -> Result<bool, Error> {
-        let history = self.engine.history(&target.workflow_id, target.events, false).await?;
+        let own = RunId(target.run_id);
+        let history = self.runs.history(&target.workflow_id, own, target.events);
         let mut history = std::pin::pin!(history);
         while let Some(event) = history.next().await {
             if event?.event.body.is_some_and(|body| self.is_own(&body, target)) {

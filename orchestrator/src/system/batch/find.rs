@@ -106,8 +106,8 @@ impl Find {
     async fn named(&self, engine: &Engine, ids: &[String]) -> Result<Found, StepError> {
         let (mut targets, mut missing) = (Vec::new(), Vec::new());
         for id in ids.iter().take(self.limit) {
-            match engine.describe(id).await {
-                Ok(described) => targets.push(Target::of(&described.row)),
+            match engine.anywhere().row(id).await {
+                Ok(row) => targets.push(Target::of(&row)),
                 Err(Error::NotFound(_)) => missing.push(id.clone()),
                 Err(error) => return Err(StepError::retryable("ENGINE", error.to_string())),
             }

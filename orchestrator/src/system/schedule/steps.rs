@@ -10,6 +10,7 @@ use super::definition::Spec;
 use super::due::{Lens, Look};
 use super::overlap::Stop;
 use crate::engine::attribute::{Attributes, Value};
+use crate::engine::peers::Control;
 use crate::engine::row::RunState;
 use crate::engine::step::{Irreversible, Policy, Step, StepContext, StepError};
 use crate::engine::{Error, Failure, Outcome, StartRequest};
@@ -122,10 +123,10 @@ impl Step for StartRun {
     }
 
     async fn run(&self, context: &StepContext) -> Result<RunStarted, StepError> {
-        let engine = context.resource::<Runs>()?.engine()?;
+        let runs = context.resource::<Runs>()?.engine()?.anywhere();
         if let Some(requested_at_ms) = self.requested_at_ms {
-            match engine.describe(&self.workflow_id).await {
-                Ok(run) if run.row.started_at_ms < requested_at_ms => {
+            match runs.row(&self.workflow_id).await {
+                Ok(row) if row.started_at_ms < requested_at_ms => {
                     return Ok(RunStarted::RanBefore);
                 }
                 Ok(_) | Err(Error::NotFound(_)) => {}
@@ -143,7 +144,7 @@ impl Step for StartRun {
             ]),
             ..StartRequest::default()
         };
-        engine.start(request).await.map_err(|error| refused(&error))?;
+        runs.start(request).await.map_err(|error| refused(&error))?;
         Ok(RunStarted::Started)
     }
 }
@@ -230,8 +231,8 @@ async fn end_within(
     workflow_id: &str,
     wait: Duration,
 ) -> Result<Option<Ended>, StepError> {
-    let engine = context.resource::<Runs>()?.engine()?;
-    match engine.outcome(workflow_id, wait).await {
+    let runs = context.resource::<Runs>()?.engine()?.anywhere();
+    match runs.outcome(workflow_id, wait).await {
         Ok(outcome) => Ok(outcome.map(Ended::from)),
         Err(Error::NotFound(_)) => Ok(Some(Ended::gone())),
         Err(error) => Err(refused(&error)),
@@ -256,15 +257,19 @@ impl Step for StopRun {
     }
 
     async fn run(&self, context: &StepContext) -> Result<(), StepError> {
-        let engine = context.resource::<Runs>()?.engine()?;
+        let runs = context.resource::<Runs>()?.engine()?.anywhere();
+        let cancel = Control::Cancel { reason: self.reason.clone() };
         let stopped = match self.stop {
-            Stop::Cancel => engine.cancel(&self.workflow_id, &self.reason).await,
-            Stop::Terminate => match engine.terminate(&self.workflow_id, &self.reason, false).await
-            {
-                // What it did must be undone: nobody abandons that because of the time of day.
-                Err(Error::OpenUndo { .. }) => engine.cancel(&self.workflow_id, &self.reason).await,
-                done => done,
-            },
+            Stop::Cancel => runs.control(&self.workflow_id, cancel).await,
+            Stop::Terminate => {
+                let reason = self.reason.clone();
+                let terminate = Control::Terminate { reason, abandon_undo: false };
+                match runs.control(&self.workflow_id, terminate).await {
+                    // What it did must be undone: nobody abandons that because of the time of day.
+                    Err(Error::OpenUndo { .. }) => runs.control(&self.workflow_id, cancel).await,
+                    done => done,
+                }
+            }
         };
         match stopped {
             Ok(()) | Err(Error::Closed { .. } | Error::NotFound(_)) => Ok(()),

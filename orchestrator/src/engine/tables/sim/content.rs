@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
 use crate::engine::filter::Filter;
-use crate::engine::ids::RunId;
+use crate::engine::ids::{LogId, RunId};
 use crate::engine::limits::MAX_SCANNED_ROWS;
 use crate::engine::partition::PartitionSet;
 use crate::engine::row::{Cursor, HistoryChunk, RunRow, TimerRow};
@@ -23,7 +23,7 @@ pub(crate) enum TableWrite {
 /// All tables.
 #[derive(Clone, Default)]
 pub(crate) struct TableContent {
-    cursor: Option<Cursor>,
+    cursors: BTreeMap<LogId, Cursor>,
     runs: BTreeMap<RunId, RunRow>,
     workflow_ids: HashMap<String, RunId>,
     chunks: BTreeMap<(RunId, u64), HistoryChunk>,
@@ -72,6 +72,10 @@ impl TableContent {
         let mut newest_runs: BTreeMap<&str, RunId> = BTreeMap::new();
         for change in &step.runs {
             let run_id = change.row.id();
+            let known = self.runs.get(&run_id).map_or(0, |row| row.next_sequence);
+            if known > change.row.next_sequence {
+                continue;
+            }
             if change.is_new {
                 let newest = newest_runs.entry(&change.row.workflow_id).or_insert(run_id);
                 *newest = run_id.max(*newest);
@@ -86,13 +90,19 @@ impl TableContent {
             self.runs.insert(run_id, RunRow::clone(&change.row));
         }
         for (workflow_id, run_id) in newest_runs {
-            self.workflow_ids.insert(workflow_id.to_owned(), run_id);
+            let newest = self.workflow_ids.entry(workflow_id.to_owned()).or_insert(run_id);
+            *newest = run_id.max(*newest);
         }
-        self.cursor = Some(step.cursor);
+        let cursor = self.cursors.entry(step.cursor.log).or_insert(step.cursor);
+        cursor.slot = cursor.slot.max(step.cursor.slot);
     }
 
     pub(crate) fn cursor(&self) -> Option<Cursor> {
-        self.cursor
+        self.cursors.last_key_value().map(|(_, cursor)| *cursor)
+    }
+
+    pub(crate) fn cursor_of(&self, log: LogId) -> Option<Cursor> {
+        self.cursors.get(&log).copied()
     }
 
     pub(crate) fn run(&self, run_id: RunId) -> Option<RunRow> {
@@ -111,10 +121,12 @@ impl TableContent {
     ) -> Vec<HistoryChunk> {
         let mut chunks = Vec::new();
         let mut gathered = 0;
+        let mut next = from_sequence;
         for chunk in self.chunks.range((run_id, 0)..=(run_id, u64::MAX)).map(|(_, chunk)| chunk) {
-            if chunk.first_sequence + u64::from(chunk.count) <= from_sequence {
+            if chunk.first_sequence + u64::from(chunk.count) <= next {
                 continue;
             }
+            next = chunk.first_sequence + u64::from(chunk.count);
             gathered += chunk.bytes.len();
             chunks.push(chunk.clone());
             if gathered >= limit_bytes {

@@ -1,0 +1,113 @@
+//! Nodes that stand still for longer than their lease, and wake up believing that nothing has happened.
+
+use std::time::Duration;
+
+use souk_orchestrator::engine::Error;
+use souk_orchestrator::engine::membership::NodeState;
+
+use super::world::{World, until};
+use crate::engine::bank::Behaviour;
+use crate::engine::transfer::Transfer;
+
+const LONGER_THAN_THE_LEASE: Duration = Duration::from_secs(20);
+
+#[tokio::test(start_paused = true)]
+async fn what_a_node_does_late_is_refused_and_changes_nothing() {
+    for seed in 0..10 {
+        let world = World::new(200 + seed);
+        let [one, two, three] = world.nodes().await;
+        let order = Transfer { confirm: true, ..Transfer::default() };
+        let names: Vec<String> = (0..10).map(|number| world.id_of(&one, number)).collect();
+        for name in &names {
+            world.start(name, "transfer", &order).await;
+        }
+        // Some of it is in its log and not in the tables yet, some in neither.
+        tokio::time::sleep(Duration::from_millis(seed * 3)).await;
+        one.gate.freeze();
+        for name in &names[..5] {
+            world.signal(name, "confirm", "1", "null").await;
+            world.check_transfer(name).await;
+        }
+        tokio::time::sleep(LONGER_THAN_THE_LEASE).await;
+        one.gate.thaw();
+        // It must not answer from its memory, where nothing was confirmed, from its first moment on.
+        let stale = world.network.ask(&one, async |engine| engine.describe(&names[0]).await).await;
+        assert!(matches!(stale, Err(Error::NotOwner { .. } | Error::Fenced)), "{stale:?}");
+        one.engine.fenced().await;
+        assert_eq!(world.state_of(&one), Some(NodeState::Sealed));
+        world.settled(&[&two, &three]).await;
+        for name in &names[5..] {
+            world.signal(name, "confirm", "1", "null").await;
+        }
+        for name in &names {
+            world.check_transfer(name).await;
+        }
+        world.check_effects(names.len());
+        // It comes back as another.
+        let again = world.node("node-0").await;
+        assert!(again.engine.log_id() > three.engine.log_id());
+        world.settled(&[&again, &two, &three]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_a_frozen_node_has_under_way_is_made_elsewhere_under_the_same_key() {
+    let world = World::new(3);
+    let [one, two, three] = world.nodes().await;
+    let name = world.id_of(&one, 0);
+    world.bank.next("deposit", &[Behaviour::FailFor(8_000)]);
+    world.start(&name, "transfer", &Transfer::default()).await;
+    until("the step was tried", || world.bank.effect(&format!("{name}/deposit/1")).calls == 1)
+        .await;
+    one.gate.freeze();
+    world.check_transfer(&name).await;
+    let calls = world.bank.effect(&format!("{name}/deposit/1")).calls;
+    one.gate.thaw();
+    one.engine.fenced().await;
+    tokio::time::sleep(LONGER_THAN_THE_LEASE).await;
+    let after = world.bank.effect(&format!("{name}/deposit/1"));
+    assert!(after.calls <= calls + 1, "the attempt that was under way, and no more");
+    assert_eq!(after.done, 1);
+    world.check_transfer(&name).await;
+    world.settled(&[&two, &three]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_stands_still_for_less_goes_on() {
+    let world = World::new(4);
+    let [one, two] = world.nodes().await;
+    let name = world.id_of(&one, 0);
+    world.start(&name, "transfer", &Transfer { confirm: true, ..Transfer::default() }).await;
+    one.gate.freeze();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    one.gate.thaw();
+    world.signal(&name, "confirm", "1", "null").await;
+    world.check_transfer(&name).await;
+    tokio::time::sleep(LONGER_THAN_THE_LEASE).await;
+    assert_eq!(world.state_of(&one), Some(NodeState::Live));
+    world.settled(&[&one, &two]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_cannot_say_that_it_is_alive_answers_nothing_from_its_memory() {
+    use souk_orchestrator::engine::membership::sim::Fault;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let world = World::new(5);
+    let is_cut = Arc::new(AtomicBool::new(false));
+    let cut = is_cut.clone();
+    let faults = Arc::new(move |_| cut.load(Ordering::SeqCst).then_some(Fault::Unavailable));
+    let one = world.node_with("one", world.record.with_faults(faults)).await;
+    world.settled(&[&one]).await;
+    world.start("w", "transfer", &Transfer { confirm: true, ..Transfer::default() }).await;
+    is_cut.store(true, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let described = one.engine.describe("w").await;
+    assert!(matches!(described, Err(Error::NotOwner { owner: None, .. })), "{described:?}");
+    // Nobody has taken it for dead meanwhile: it goes on as it was.
+    is_cut.store(false, Ordering::SeqCst);
+    world.signal("w", "confirm", "1", "null").await;
+    world.check_transfer("w").await;
+    assert_eq!(world.state_of(&one), Some(NodeState::Live));
+}

@@ -1,0 +1,10 @@
+//! Engines on many nodes, over one simulated store and in paused time.
+
+mod deaths;
+mod frozen;
+mod gate;
+mod growth;
+mod handover;
+mod network;
+mod node;
+mod world;
