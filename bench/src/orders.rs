@@ -26,7 +26,8 @@ const DEFAULT_INTERNAL: &str = "http://127.0.0.1:50051";
 /// How to load the shop. Without --edge, a whole shop is started for the run and removed afterwards.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// The edge of a running shop, to which nobody else may be ordering; its --data folder must be readable.
+    /// The edge of a running shop, to which nobody else may be ordering, with `edge.rate_limits=off`; its --data folder
+    /// must be readable.
     #[arg(long, value_name = "URL", requires = "provider")]
     edge: Option<String>,
     /// Where all services of that shop are.

@@ -33,7 +33,12 @@ impl OwnShop {
         let (provider_child, provider) = provider::start(&program, folder.path()).await?;
         let mut arguments = vec!["--data".to_owned(), data(&folder).display().to_string()];
         let ports = ["edge", "ops", "internal"].map(|port| format!("listen.{port}=127.0.0.1:0"));
-        for setting in ports.into_iter().chain([format!("payment.provider_url={provider}")]) {
+        let own = [
+            format!("payment.provider_url={provider}"),
+            // All customers of a benchmark come from one address, and order as fast as they can.
+            "edge.rate_limits=off".to_owned(),
+        ];
+        for setting in ports.into_iter().chain(own) {
             arguments.extend(["--set".to_owned(), setting]);
         }
         arguments.push("up".to_owned());

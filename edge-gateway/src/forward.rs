@@ -17,6 +17,8 @@ use tonic::Code;
 use tonic::body::Body;
 use tower::Service;
 
+use crate::limits::{Class, Limits, class_of};
+
 /// Packages of the contract and the services of the directory that they are served by.
 const SERVICES: &[(&str, &str)] = &[
     ("souk.user.v1.", "user"),
@@ -32,18 +34,28 @@ const SERVICES: &[(&str, &str)] = &[
 #[derive(Clone)]
 pub struct Forward {
     /// Path of a method → the way to its service. Only what the edge lets through.
-    ways: Arc<HashMap<&'static str, Channel>>,
+    ways: Arc<HashMap<&'static str, Way>>,
+    limits: Limits,
+}
+
+/// Where a method is, and what it is counted as.
+#[derive(Clone)]
+struct Way {
+    channel: Channel,
+    class: Option<Class>,
 }
 
 impl Forward {
-    /// Lets through what customers, or everybody, may call.
-    pub fn new(directory: &Directory) -> Self {
+    /// Lets through what customers, or everybody, may call, as often as `limits` say.
+    pub fn new(directory: &Directory, limits: Limits) -> Self {
         let ways = access::all().filter(|method| is_exposed(method)).filter_map(|method| {
             let (_, service) =
                 SERVICES.iter().find(|(package, _)| method.service.starts_with(package))?;
-            Some((method.path.as_str(), directory.forwarding_channel(service)))
+            let class = class_of(&method.service, &method.method, method.is_public());
+            let channel = directory.forwarding_channel(service);
+            Some((method.path.as_str(), Way { channel, class }))
         });
-        Self { ways: Arc::new(ways.collect()) }
+        Self { ways: Arc::new(ways.collect()), limits }
     }
 }
 
@@ -62,13 +74,21 @@ impl Service<Request<Body>> for Forward {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let way = self.ways.get(request.uri().path()).cloned();
+        let limits = self.limits.clone();
         Box::pin(async move {
-            let Some(way) = way else { return Ok(not_here(&request)) };
+            let Some(Way { channel, class }) = way else { return Ok(not_here(&request)) };
+            let (parts, body) = request.into_parts();
+            if let Some(class) = class
+                && let Err(refusal) = limits.admit(class, &parts).await
+            {
+                return Ok(refusal.into_http());
+            }
+            let request = Request::from_parts(parts, body);
             let traceparent = request.headers().get(telemetry::TRACEPARENT);
             let traceparent = traceparent.and_then(|value| value.to_str().ok()).map(str::to_owned);
             let path = request.uri().path().to_owned();
             let answer =
-                telemetry::in_trace(&path, traceparent.as_deref(), send(way, request)).await;
+                telemetry::in_trace(&path, traceparent.as_deref(), send(channel, request)).await;
             Ok(answer)
         })
     }

@@ -27,7 +27,8 @@ async fn preflight(edge: &Edge, origin: &str) -> HeaderMap {
 }
 
 fn only(origins: &[&str]) -> Config {
-    Config { allowed_origins: origins.iter().map(|origin| (*origin).to_owned()).collect() }
+    let allowed_origins = origins.iter().map(|origin| (*origin).to_owned()).collect();
+    Config { allowed_origins, ..Config::default() }
 }
 
 fn names(headers: &HeaderMap, name: &str) -> Vec<String> {

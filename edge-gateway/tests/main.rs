@@ -6,4 +6,7 @@ mod cors;
 mod grpc;
 mod grpc_web;
 mod http;
+mod limiters;
+mod limits;
+mod limits_redis;
 mod support;

@@ -58,8 +58,10 @@ impl Shop {
     pub async fn with(settings: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         let provider = Provider::start(folder.path()).await;
+        // All customers of a test come from one address. A later setting wins.
+        let unlimited = ["edge.rate_limits=off"];
         let mut settings: Vec<String> =
-            settings.iter().map(|setting| (*setting).to_owned()).collect();
+            unlimited.iter().chain(settings).map(|setting| (*setting).to_owned()).collect();
         settings.push(format!("payment.provider_url={}", provider.url));
         let program = open(folder.path(), &settings);
         let edge = Way::new(&program.address("the shop").await);
