@@ -83,11 +83,22 @@ pub enum Happened {
 pub struct Change {
     /// The version that the change starts from.
     pub from_version: i64,
+    /// The state that it starts from.
+    pub from_state: State,
     /// The payment after the change; its version has grown by one for each thing that happened,
-    /// and by one at least.
+    /// and by one at least; a note ([`Change::is_note`]) leaves it.
     pub payment: Payment,
     /// What happened, in order; the last has the payment's version.
     pub happened: Vec<Happened>,
+}
+
+impl Change {
+    /// Whether it only notes what the provider knows anyway, and what asking it again would tell:
+    /// its id of the payment, or that money is set aside. Nothing is decided by it, so it needs no
+    /// version of its own, and may come late or never.
+    pub fn is_note(&self) -> bool {
+        self.from_version == self.payment.version
+    }
 }
 
 /// Why a snapshot does not fit a payment.
@@ -138,7 +149,11 @@ impl Payment {
         if next.captured > self.captured {
             happened.push(Happened::Succeeded);
         }
-        Ok(Some(self.changed(next, happened, now_ms)))
+        let mut change = self.changed(next, happened, now_ms);
+        if self.only_notes(&change.payment) {
+            change.payment.version = self.version;
+        }
+        Ok(Some(change))
     }
 
     /// The payment after the provider refused to make it, with the provider's code.
@@ -189,7 +204,17 @@ impl Payment {
         next.version = self.version + (happened.len() as i64).max(1);
         // The clock may have been set back; a payment's times never run backwards.
         next.updated_ms = now_ms.max(self.updated_ms);
-        Change { from_version: self.version, payment: next, happened }
+        Change { from_version: self.version, from_state: self.state, payment: next, happened }
+    }
+
+    /// Whether `next` only notes what the provider knows: see [`Change::is_note`]. A challenge is
+    /// more than that, since passing it is told.
+    fn only_notes(&self, next: &Payment) -> bool {
+        matches!(self.state, State::Opening | State::Created)
+            && matches!(next.state, State::Created | State::Authorized)
+            && next.captured == self.captured
+            && next.refunded == self.refunded
+            && next.decline_code == self.decline_code
     }
 
     fn check_same(&self, seen: &Snapshot) -> Result<(), Misfit> {
@@ -264,8 +289,34 @@ mod tests {
     fn learning_the_same_twice_is_nothing_new() {
         let change = payment(State::Opening).learn(&snapshot(Observed::Created), 11);
         let known = change.unwrap().unwrap().payment;
-        assert_eq!((known.version, known.state), (2, State::Created));
+        assert_eq!((known.version, known.state), (1, State::Created));
         assert_eq!(known.learn(&snapshot(Observed::Created), 12), Ok(None));
+    }
+
+    #[test]
+    fn only_what_the_provider_knows_anyway_is_a_note() {
+        let learnt = |state, seen| payment(state).learn(&snapshot(seen), 11).unwrap().unwrap();
+        for (state, seen) in [
+            (State::Opening, Observed::Created),
+            (State::Opening, Observed::Authorized),
+            (State::Created, Observed::Authorized),
+        ] {
+            let note = learnt(state, seen);
+            assert!(note.is_note() && note.payment.version == 1, "{note:?}");
+        }
+        for (state, seen) in [
+            (State::Opening, Observed::RequiresAction),
+            (State::RequiresAction, Observed::Authorized),
+            (State::Opening, Observed::Captured),
+            (State::Created, Observed::Declined),
+            (State::Created, Observed::Cancelled),
+            (State::Authorized, Observed::Captured),
+        ] {
+            let change = learnt(state, seen);
+            assert!(!change.is_note() && change.payment.version == 2, "{change:?}");
+        }
+        assert!(!payment(State::Opening).given_up(11).unwrap().is_note());
+        assert!(!payment(State::Opening).refused("no", 11).unwrap().is_note());
     }
 
     #[test]

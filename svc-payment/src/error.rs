@@ -76,6 +76,9 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The store on CQL failed.
+    #[error(transparent)]
+    Cql(#[from] souk_mesh::cql::Error),
     /// The store holds what this build cannot read.
     #[error("the store cannot be read: {0}")]
     Sql(#[from] rusqlite::Error),
@@ -131,6 +134,7 @@ impl From<Error> for Status {
             ),
             Error::Contradiction(_) => broken("PROVIDER_CONTRADICTION", &text),
             Error::Store(error) => Status::from(error),
+            Error::Cql(error) => Status::from(error),
             Error::Sql(_) | Error::Unreadable(_) => broken("STORE_FAILED", &text),
             Error::Platform(_) | Error::Client(_) => broken("NOT_STARTED", &text),
         }

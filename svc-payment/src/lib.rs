@@ -38,7 +38,7 @@ const STORE_FILE: &str = "payment.sqlite";
 pub async fn start(platform: &Platform, config: Config) -> Result<Routes, Error> {
     let timeout = Duration::from_millis(config.provider_timeout_ms);
     let provider = provider::HttpProvider::new(&config.provider_url, timeout)?;
-    start_with(platform, Arc::new(provider)).await
+    start_with(platform, config, Arc::new(provider)).await
 }
 
 /// As [`start`], with another way to the provider.
@@ -47,18 +47,34 @@ pub async fn start(platform: &Platform, config: Config) -> Result<Routes, Error>
 /// As [`start`].
 pub async fn start_with(
     platform: &Platform,
+    config: Config,
     provider: Arc<dyn provider::Provider>,
 ) -> Result<Routes, Error> {
-    let folder = platform.data_folder(NAME)?;
-    let store = store::SqliteStore::open(&folder.join(STORE_FILE))?;
-    outbox::spawn_relay(store.file(), platform.bus.clone(), &platform.tasks, NAME);
-    let payments = payments::Payments::new(
-        Arc::new(store),
-        provider,
-        platform.clock.clone(),
-        platform.tasks.clone(),
-    );
+    let store = open_store(platform, &config).await?;
+    let payments =
+        payments::Payments::new(store, provider, platform.clock.clone(), platform.tasks.clone());
     payments::spawn_housekeeping(&payments);
     let service = service::Service::new(payments, platform.pages.clone(), platform.clock.clone());
     Ok(Routes::new(PaymentServiceServer::new(service)))
+}
+
+/// Opens the books that the configuration names, and begins to move their events to the bus.
+async fn open_store(
+    platform: &Platform,
+    config: &Config,
+) -> Result<Arc<dyn store::PaymentStore>, Error> {
+    let Platform { bus, tasks, clock, .. } = platform;
+    Ok(match config.store {
+        config::Store::Sqlite => {
+            let folder = platform.data_folder(NAME)?;
+            let store = store::SqliteStore::open(&folder.join(STORE_FILE))?;
+            outbox::spawn_relay(store.file(), bus.clone(), tasks, NAME);
+            Arc::new(store)
+        }
+        config::Store::Cql => {
+            let open = store::CqlStore::open(&config.cql, bus.clone(), tasks, clock.clone());
+            // Boxed: the driver's futures are deep, and those of the whole shop are made of them.
+            Arc::new(Box::pin(open).await?)
+        }
+    })
 }

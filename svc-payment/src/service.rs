@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::domain::{Payment, State};
 use crate::error::Error;
 use crate::payments::{AskedRefund, Call, Cancel, Payments};
-use crate::store::{Filter, NewPayment};
+use crate::store::{Filter, NewPayment, Place};
 use crate::wire;
 
 /// Payments on a page when the caller does not say.
@@ -201,20 +201,18 @@ impl PaymentService for Service {
         let order_id = optional_id("order_id", &asked.order_id)?;
         let scope =
             format!("ListPayments/{}/{order_id:?}/{user_id:?}/{}", caller.scope(), asked.state);
-        let before: Option<i64> = self.pages.decode(&asked.page_token, &scope)?;
+        let before: Option<Place> = self.pages.decode(&asked.page_token, &scope)?;
         let size = match usize::try_from(asked.page_size) {
             Ok(size @ 1..) => size,
             Ok(0) | Err(_) => DEFAULT_PAGE_SIZE,
         };
         let filter = Filter { order_id, user_id, states };
-        let mut found = self.payments.store().list(filter, before, size + 1).await?;
-        let more = found.len() > size;
-        found.truncate(size);
-        let next_page_token = match found.last() {
-            Some((place, _)) if more => self.pages.encode(place, &scope)?,
-            Some(_) | None => String::new(),
+        let found = self.payments.store().list(filter, before, size).await?;
+        let next_page_token = match &found.next {
+            Some(place) => self.pages.encode(place, &scope)?,
+            None => String::new(),
         };
-        let payments = found.iter().map(|(_, payment)| view(&caller, payment)).collect();
+        let payments = found.payments.iter().map(|payment| view(&caller, payment)).collect();
         Ok(Response::new(proto::ListPaymentsResponse { payments, next_page_token }))
     }
 }

@@ -1,15 +1,18 @@
 //! What svc-payment keeps: payments, refunds, tombstones of payments undone before they were made,
 //! and the request ids that it served. A payment's version decides between writers.
 
+mod cql;
 mod rows;
 mod sqlite;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use souk_proto::event::v1::Event;
 use uuid::Uuid;
 
 use crate::domain::{Change, NewRefund, Payment, Refund, State};
 use crate::error::Error;
+pub use cql::CqlStore;
 pub use sqlite::SqliteStore;
 
 /// A payment to put on record before the provider is asked.
@@ -73,6 +76,25 @@ pub struct KnownRefund {
     pub answer: Option<Vec<u8>>,
 }
 
+/// A payment's place in the order of arrival: lists go on after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// Grows with the arrivals; what it counts is the store's own affair.
+    pub at: i64,
+    /// Decides between payments of the same moment.
+    pub tie: Uuid,
+}
+
+/// Some payments of a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Newest first.
+    pub payments: Vec<Payment>,
+    /// Where the list goes on; `None` at its end. A page may be short, or empty, and the list still
+    /// go on: a store looks at so many payments at a time.
+    pub next: Option<Place>,
+}
+
 /// Which payments to list.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -96,7 +118,8 @@ pub trait PaymentStore: Send + Sync + 'static {
         request_key: Option<Uuid>,
     ) -> Result<(Found, Option<Uuid>), Error>;
     /// Saves a change together with its events, and remembers the request that made it.
-    /// [`Error::Stale`] when the payment has another version than the change starts from.
+    /// [`Error::Stale`] when the payment has another version than the change starts from. A note
+    /// ([`Change::is_note`]) is never stale: it is passed over where the payment is further along.
     async fn save(
         &self,
         change: Change,
@@ -108,20 +131,21 @@ pub trait PaymentStore: Send + Sync + 'static {
     /// Forgets tombstones that need not be kept after `now_ms`, at most `limit`; says how many.
     async fn sweep_tombstones(&self, now_ms: i64, limit: usize) -> Result<usize, Error>;
     /// Puts a refund on record before the provider is asked; answers the known one when its request
-    /// was used before.
+    /// was used before. Refund ids are ordered by time.
     async fn begin_refund(&self, refund: NewRefund) -> Result<Option<KnownRefund>, Error>;
     /// The refund that a request asked for.
     async fn refund_of(&self, request_key: Uuid) -> Result<Option<KnownRefund>, Error>;
-    /// Saves the payment's change, and with it the answer that the refund gets.
+    /// Saves the payment's change, and with it the answer that the refund gets. [`Error::Stale`]
+    /// when the payment has another version, or the refund was answered or taken back meanwhile.
     async fn finish_refund(
         &self,
         change: Change,
-        refund_id: Uuid,
+        refund: &NewRefund,
         answer: Vec<u8>,
         events: Vec<Event>,
     ) -> Result<(), Error>;
-    /// Takes back a refund that the provider refused.
-    async fn drop_refund(&self, refund_id: Uuid) -> Result<(), Error>;
+    /// Takes back a refund that the provider refused; one that was answered stays.
+    async fn drop_refund(&self, refund: &NewRefund) -> Result<(), Error>;
     /// Refunds of unknown outcome: of one payment, or of all (at most `limit`), oldest first.
     async fn unfinished_refunds(
         &self,
@@ -130,12 +154,11 @@ pub trait PaymentStore: Send + Sync + 'static {
     ) -> Result<Vec<NewRefund>, Error>;
     /// What was given back of a payment, oldest first.
     async fn refunds(&self, payment_id: Uuid) -> Result<Vec<Refund>, Error>;
-    /// Payments, newest first, each with its place in the order of arrival; those before the place
-    /// `before` only, at most `limit`.
+    /// Payments, newest first: those before the place `before` only, at most `limit`.
     async fn list(
         &self,
         filter: Filter,
-        before: Option<i64>,
+        before: Option<Place>,
         limit: usize,
-    ) -> Result<Vec<(i64, Payment)>, Error>;
+    ) -> Result<Page, Error>;
 }

@@ -59,7 +59,7 @@ impl Payments {
         if let Some(known) = self.store.begin_refund(new.clone()).await? {
             return self.repeated(known, &new.fingerprint).await;
         }
-        self.given(payment, &new.refund).await
+        self.given(payment, &new).await
     }
 
     async fn repeated(
@@ -70,13 +70,12 @@ impl Payments {
         if known.asked.fingerprint != *fingerprint {
             return Err(Error::RequestIdReused);
         }
-        let refund = known.asked.refund;
         match known.answer {
             Some(answer) => Ok(RefundPaymentResponse::decode(answer.as_slice())
                 .map_err(|error| unreadable(&error))?),
             None => {
-                let payment = self.get(refund.payment_id).await?;
-                self.given(payment, &refund).await
+                let payment = self.get(known.asked.refund.payment_id).await?;
+                self.given(payment, &known.asked).await
             }
         }
     }
@@ -84,10 +83,10 @@ impl Payments {
     async fn given(
         &self,
         payment: Payment,
-        refund: &Refund,
+        new: &NewRefund,
     ) -> Result<RefundPaymentResponse, Error> {
         let left = Money::new(payment.net_captured(), payment.amount.currency);
-        match self.finish(&payment, refund).await? {
+        match self.finish(&payment, new).await? {
             Some((_, response)) => Ok(response),
             None => Err(Error::RefundExceedsCapture { left }),
         }
@@ -127,14 +126,10 @@ impl Payments {
         let left = Money::new(payment.net_captured(), payment.amount.currency);
         let refund = self.new_refund(&payment, left, reason.to_owned());
         // Nobody repeats it by its request: an undo that is repeated settles it first.
-        let new = NewRefund {
-            request_key: refund.refund_id,
-            fingerprint: [0; 32],
-            refund: refund.clone(),
-        };
-        self.store.begin_refund(new).await?;
+        let new = NewRefund { request_key: refund.refund_id, fingerprint: [0; 32], refund };
+        self.store.begin_refund(new.clone()).await?;
         // A refusal leaves it as it was: the undo looks again.
-        let given = self.finish(&payment, &refund).await?;
+        let given = self.finish(&payment, &new).await?;
         Ok(given.map_or(payment, |(after, _)| after))
     }
 
@@ -143,7 +138,7 @@ impl Payments {
         let unfinished =
             self.store.unfinished_refunds(Some(payment.payment_id), MAX_UNFINISHED).await?;
         for new in unfinished {
-            if let Some((after, _)) = self.finish(&payment, &new.refund).await? {
+            if let Some((after, _)) = self.finish(&payment, &new).await? {
                 payment = after;
             }
         }
@@ -155,19 +150,18 @@ impl Payments {
     async fn finish(
         &self,
         payment: &Payment,
-        refund: &Refund,
+        new: &NewRefund,
     ) -> Result<Option<(Payment, RefundPaymentResponse)>, Error> {
+        let refund = &new.refund;
         let Some(total) = self.asked_for(payment, refund).await? else {
-            self.store.drop_refund(refund.refund_id).await?;
+            self.store.drop_refund(new).await?;
             return Ok(None);
         };
         let change = payment.gave_back(refund, total, self.now_ms())?;
         let response = wire::refund_response(refund, &change.payment);
         let after = change.payment.clone();
         let events = wire::events(&change);
-        self.store
-            .finish_refund(change, refund.refund_id, response.encode_to_vec(), events)
-            .await?;
+        self.store.finish_refund(change, new, response.encode_to_vec(), events).await?;
         Ok(Some((after, response)))
     }
 

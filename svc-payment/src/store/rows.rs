@@ -10,7 +10,7 @@ use souk_mesh::store::Migration;
 use uuid::Uuid;
 
 use super::Tombstone;
-pub use payment::{insert_payment, payment, payments, update_payment};
+pub use payment::{insert_payment, note, payment, payments, update_payment};
 pub use refund::{
     delete_refund, finish_refund, insert_refund, refund_of, refunds, unfinished_refunds,
 };

@@ -9,8 +9,10 @@ use souk_mesh::store::Store;
 use souk_proto::event::v1::Event;
 use uuid::Uuid;
 
-use super::{Filter, Found, KnownRefund, NewPayment, Opened, PaymentStore, Tombstone, rows};
-use crate::domain::{Change, NewRefund, Payment, Refund};
+use super::{
+    Filter, Found, KnownRefund, NewPayment, Opened, Page, PaymentStore, Place, Tombstone, rows,
+};
+use crate::domain::{Change, NewRefund, Refund};
 use crate::error::Error;
 
 /// Payments in a SQLite file.
@@ -43,7 +45,9 @@ fn found(conn: &Connection, payment_id: Uuid) -> Result<Found, Error> {
 }
 
 fn save(conn: &Connection, change: &Change, events: &[Event]) -> Result<(), Error> {
-    if !rows::update_payment(conn, change)? {
+    if change.is_note() {
+        rows::note(conn, change)?;
+    } else if !rows::update_payment(conn, change)? {
         return Err(Error::Stale);
     }
     for event in events {
@@ -147,19 +151,25 @@ impl PaymentStore for SqliteStore {
     async fn finish_refund(
         &self,
         change: Change,
-        refund_id: Uuid,
+        refund: &NewRefund,
         answer: Vec<u8>,
         events: Vec<Event>,
     ) -> Result<(), Error> {
+        let refund_id = refund.refund.refund_id;
         self.store
             .write(move |conn| {
                 save(conn, &change, &events)?;
-                Ok(rows::finish_refund(conn, refund_id, &answer)?)
+                if rows::finish_refund(conn, refund_id, &answer)? {
+                    Ok(())
+                } else {
+                    Err(Error::Stale)
+                }
             })
             .await
     }
 
-    async fn drop_refund(&self, refund_id: Uuid) -> Result<(), Error> {
+    async fn drop_refund(&self, refund: &NewRefund) -> Result<(), Error> {
+        let refund_id = refund.refund.refund_id;
         self.store.write(move |conn| Ok(rows::delete_refund(conn, refund_id)?)).await
     }
 
@@ -178,10 +188,20 @@ impl PaymentStore for SqliteStore {
     async fn list(
         &self,
         filter: Filter,
-        before: Option<i64>,
+        before: Option<Place>,
         limit: usize,
-    ) -> Result<Vec<(i64, Payment)>, Error> {
-        self.store.read(move |conn| Ok(rows::payments(conn, &filter, before, limit)?)).await
+    ) -> Result<Page, Error> {
+        let before = before.map(|place| place.at);
+        let mut found = self
+            .store
+            .read(move |conn| Ok::<_, Error>(rows::payments(conn, &filter, before, limit + 1)?))
+            .await?;
+        let more = found.len() > limit;
+        found.truncate(limit);
+        // Rows have numbers of their own: there are no ties.
+        let last = found.last().map(|(at, _)| Place { at: *at, tie: Uuid::nil() });
+        let payments = found.into_iter().map(|(_, payment)| payment).collect();
+        Ok(Page { payments, next: last.filter(|_| more) })
     }
 }
 

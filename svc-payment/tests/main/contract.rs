@@ -1,15 +1,20 @@
 //! The contract of [`PaymentStore`], callable for any form of it.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use futures::future::join_all;
 use souk_mesh::money::{Currency, Money};
 use souk_payment::Error;
 use souk_payment::domain::{Change, NewRefund, Observed, Payment, Refund, Snapshot, State};
 use souk_payment::store::{
-    Filter, Found, NewPayment, Opened, PaymentStore, SqliteStore, Tombstone,
+    Filter, Found, NewPayment, Opened, Page, PaymentStore, SqliteStore, Tombstone,
 };
 use tempfile::TempDir;
 use uuid::Uuid;
 
-const NOW_MS: i64 = 1_000;
+use crate::cql::Keyspace;
+
+pub(crate) const NOW_MS: i64 = 1_000;
 
 #[tokio::test]
 async fn the_sqlite_store_keeps_the_contract() {
@@ -18,17 +23,28 @@ async fn the_sqlite_store_keeps_the_contract() {
     keeps_the_contract(&store).await;
 }
 
+#[tokio::test]
+async fn the_cql_store_keeps_the_contract() {
+    let Some(keyspace) = Keyspace::new() else { return };
+    keeps_the_contract(&keyspace.process().await.store).await;
+}
+
 /// Checks a new, empty store.
-pub(crate) async fn keeps_the_contract(store: &dyn PaymentStore) {
+async fn keeps_the_contract(store: &dyn PaymentStore) {
     opening_is_decided_by_ids_tombstones_and_time(store).await;
     a_change_is_saved_once_and_from_the_version_it_starts_from(store).await;
+    a_note_counts_until_the_payment_is_further_along(store).await;
     requests_belong_to_one_payment(store).await;
     a_tombstone_and_a_payment_exclude_each_other(store).await;
     refunds_are_unfinished_until_answered(store).await;
     lists_are_filtered_and_in_the_order_of_arrival(store).await;
+    of_equal_calls_at_once_one_is_first(store).await;
 }
 
-fn payment() -> Payment {
+pub(crate) fn payment() -> Payment {
+    // Payments of one moment may be listed in any order.
+    static CREATED_MS: AtomicI64 = AtomicI64::new(NOW_MS);
+    let now_ms = CREATED_MS.fetch_add(1, Ordering::Relaxed);
     Payment {
         payment_id: Uuid::new_v4(),
         order_id: Uuid::new_v4(),
@@ -42,12 +58,12 @@ fn payment() -> Payment {
         challenge_url: None,
         decline_code: None,
         version: 1,
-        created_ms: NOW_MS,
-        updated_ms: NOW_MS,
+        created_ms: now_ms,
+        updated_ms: now_ms,
     }
 }
 
-fn new(payment: &Payment) -> NewPayment {
+pub(crate) fn new(payment: &Payment) -> NewPayment {
     NewPayment {
         payment: payment.clone(),
         request_key: Uuid::new_v4(),
@@ -56,19 +72,25 @@ fn new(payment: &Payment) -> NewPayment {
     }
 }
 
-async fn opened(store: &dyn PaymentStore) -> Payment {
+pub(crate) async fn opened(store: &dyn PaymentStore) -> Payment {
     let payment = payment();
     assert_eq!(store.open(new(&payment), NOW_MS).await.unwrap(), Opened::New);
     payment
 }
 
 /// The payment as seen captured.
-fn captured(payment: &Payment) -> Change {
+pub(crate) fn captured(payment: &Payment) -> Change {
+    seen(payment, Observed::Captured)
+}
+
+/// The payment as seen so.
+pub(crate) fn seen(payment: &Payment, seen: Observed) -> Change {
+    let captured = if seen == Observed::Captured { payment.amount.minor } else { 0 };
     let seen = Snapshot {
         provider_id: "pi_1".to_owned(),
-        seen: Observed::Captured,
+        seen,
         amount: payment.amount,
-        captured: payment.amount.minor,
+        captured,
         refunded: 0,
         challenge_url: None,
         decline_code: None,
@@ -76,7 +98,7 @@ fn captured(payment: &Payment) -> Change {
     payment.learn(&seen, NOW_MS + 1).unwrap().unwrap()
 }
 
-async fn found(store: &dyn PaymentStore, payment_id: Uuid) -> Found {
+pub(crate) async fn found(store: &dyn PaymentStore, payment_id: Uuid) -> Found {
     store.find(payment_id, None).await.unwrap().0
 }
 
@@ -107,6 +129,22 @@ async fn a_change_is_saved_once_and_from_the_version_it_starts_from(store: &dyn 
     let stale = store.save(change.clone(), None, vec![]).await;
     assert!(matches!(stale, Err(Error::Stale)), "{stale:?}");
     assert_eq!(found(store, payment.payment_id).await, Found::Payment(change.payment));
+}
+
+async fn a_note_counts_until_the_payment_is_further_along(store: &dyn PaymentStore) {
+    let payment = opened(store).await;
+    let (made, held) = (seen(&payment, Observed::Created), seen(&payment, Observed::Authorized));
+    // In this order, as answers of the provider may come.
+    for note in [&held, &made, &held] {
+        assert!(note.is_note());
+        store.save(note.clone(), None, vec![]).await.unwrap();
+        let Found::Payment(known) = found(store, payment.payment_id).await else { panic!() };
+        assert_eq!(known, held.payment, "the further one stays");
+    }
+    let over = held.payment.given_up(NOW_MS + 2).unwrap();
+    store.save(over.clone(), None, vec![]).await.unwrap();
+    store.save(held, None, vec![]).await.unwrap();
+    assert_eq!(found(store, payment.payment_id).await, Found::Payment(over.payment));
 }
 
 async fn requests_belong_to_one_payment(store: &dyn PaymentStore) {
@@ -151,7 +189,7 @@ async fn refunds_are_unfinished_until_answered(store: &dyn PaymentStore) {
     store.save(change.clone(), None, vec![]).await.unwrap();
     let asked = |minor| NewRefund {
         refund: Refund {
-            refund_id: Uuid::new_v4(),
+            refund_id: Uuid::now_v7(),
             payment_id: payment.payment_id,
             amount: Money::new(minor, Currency::EUR),
             reason: "broken".to_owned(),
@@ -173,16 +211,19 @@ async fn refunds_are_unfinished_until_answered(store: &dyn PaymentStore) {
     assert!(store.refunds(payment.payment_id).await.unwrap().is_empty());
 
     let after = change.payment.gave_back(&given.refund, 300, NOW_MS + 2).unwrap();
-    let id = given.refund.refund_id;
-    store.finish_refund(after.clone(), id, b"given".to_vec(), vec![]).await.unwrap();
-    let stale = store.finish_refund(after.clone(), id, b"again".to_vec(), vec![]).await;
-    assert!(matches!(stale, Err(Error::Stale)), "{stale:?}");
+    store.finish_refund(after.clone(), &given, b"given".to_vec(), vec![]).await.unwrap();
+    // Neither from the version before, nor by who has read the payment since.
+    let later = after.payment.gave_back(&given.refund, 300, NOW_MS + 3).unwrap();
+    for change in [&after, &later] {
+        let stale = store.finish_refund(change.clone(), &given, b"again".to_vec(), vec![]).await;
+        assert!(matches!(stale, Err(Error::Stale)), "{stale:?}");
+    }
     let known = store.refund_of(given.request_key).await.unwrap().unwrap();
     assert_eq!(known.answer.as_deref(), Some(b"given".as_slice()));
     assert_eq!(found(store, payment.payment_id).await, Found::Payment(after.payment));
 
-    store.drop_refund(refused.refund.refund_id).await.unwrap();
-    store.drop_refund(id).await.unwrap();
+    store.drop_refund(&refused).await.unwrap();
+    store.drop_refund(&given).await.unwrap();
     assert_eq!(store.refund_of(refused.request_key).await.unwrap(), None);
     let refunds = store.refunds(payment.payment_id).await.unwrap();
     assert_eq!(refunds, [given.refund], "what was given stays on the books");
@@ -193,16 +234,56 @@ async fn lists_are_filtered_and_in_the_order_of_arrival(store: &dyn PaymentStore
     let (first, second) = (opened(store).await, opened(store).await);
     let change = captured(&second);
     store.save(change.clone(), None, vec![]).await.unwrap();
-    let list = async |filter: Filter, before| store.list(filter, before, 2).await.unwrap();
+    let list = async |filter: Filter, before| store.list(filter, before, 1).await.unwrap();
     let newest = list(Filter::default(), None).await;
-    let ids: Vec<_> = newest.iter().map(|(_, payment)| payment.payment_id).collect();
-    assert_eq!(ids, [second.payment_id, first.payment_id]);
-    let older = list(Filter::default(), Some(newest[0].0)).await;
-    assert_eq!(older[0].1, first);
+    assert_eq!(newest.payments, std::slice::from_ref(&change.payment));
+    let older = list(Filter::default(), newest.next).await;
+    assert_eq!(older.payments, std::slice::from_ref(&first));
+    assert!(older.next.is_some(), "there are those of the other tests");
     let of_order = Filter { order_id: Some(first.order_id), ..Filter::default() };
-    assert_eq!(list(of_order, None).await.len(), 1);
+    let alone = Page { payments: vec![first.clone()], next: None };
+    assert_eq!(list(of_order, None).await, alone);
     let of_user = Filter { user_id: second.user_id, ..Filter::default() };
-    assert_eq!(list(of_user.clone(), None).await[0].1, change.payment);
+    assert_eq!(list(of_user.clone(), None).await.payments, [change.payment]);
     let opening = Filter { states: vec![State::Opening, State::Created], ..of_user };
-    assert!(list(opening, None).await.is_empty());
+    assert_eq!(list(opening, None).await, Page::default());
+
+    let over = first.given_up(NOW_MS + 2).unwrap();
+    store.save(over.clone(), None, vec![]).await.unwrap();
+    let cancelled = Filter { states: vec![State::Cancelled], ..Filter::default() };
+    assert_eq!(list(cancelled, None).await.payments, [over.payment]);
+}
+
+async fn of_equal_calls_at_once_one_is_first(store: &dyn PaymentStore) {
+    let new = new(&payment());
+    let opened = join_all((0..50).map(|_| store.open(new.clone(), NOW_MS))).await;
+    let is_new = |opened: &Opened| *opened == Opened::New;
+    let opened: Vec<_> = opened.into_iter().map(Result::unwrap).collect();
+    assert_eq!(opened.iter().filter(|opened| is_new(opened)).count(), 1);
+    let known = Opened::Known(new.payment.clone());
+    assert!(opened.iter().all(|opened| is_new(opened) || *opened == known), "{opened:?}");
+
+    let change = captured(&new.payment);
+    let saved = join_all((0..50).map(|_| store.save(change.clone(), None, vec![]))).await;
+    assert_eq!(saved.iter().filter(|saved| saved.is_ok()).count(), 1);
+    assert!(saved.iter().all(|saved| matches!(saved, Ok(()) | Err(Error::Stale))), "{saved:?}");
+
+    let refund = |_| NewRefund {
+        refund: Refund {
+            refund_id: Uuid::now_v7(),
+            payment_id: new.payment.payment_id,
+            amount: Money::new(400, Currency::EUR),
+            reason: String::new(),
+            created_ms: NOW_MS,
+        },
+        request_key: new.request_key,
+        fingerprint: [4; 32],
+    };
+    let began = join_all((0..20).map(refund).map(|new| store.begin_refund(new))).await;
+    let began: Vec<_> = began.into_iter().map(Result::unwrap).collect();
+    assert_eq!(began.iter().filter(|known| known.is_none()).count(), 1);
+    let unfinished = store.unfinished_refunds(Some(new.payment.payment_id), 99).await.unwrap();
+    assert_eq!(unfinished.len(), 1, "one refund for one request");
+    let known = began.into_iter().flatten().map(|known| known.asked);
+    assert!(known.into_iter().all(|asked| asked == unfinished[0]));
 }

@@ -5,7 +5,7 @@ use souk_proto::event::v1::{Event, PaymentChanged};
 use souk_proto::payment::v1::PaymentState;
 
 use crate::lossy::Op;
-use crate::shop::{Shop, euros, new_id};
+use crate::shop::{Shop, euros, new_id, on_both_stores};
 
 fn changed(event: &Event) -> &PaymentChanged {
     match &event.payload {
@@ -23,9 +23,12 @@ fn topics<'a>(events: &'a [Event], payment_id: &str) -> Vec<&'a str> {
     about.into_iter().map(|event| event.r#type.as_str()).collect()
 }
 
-#[tokio::test]
-async fn every_change_of_money_is_told_once() {
-    let mut shop = Shop::open().await;
+on_both_stores! {
+    events_on_cql:
+    every_change_of_money_is_told_once,
+}
+
+async fn every_change_of_money_is_told_once(shop: &mut Shop) {
     let refunded = shop.paid("tok_visa").await;
     shop.refund(&new_id(), &refunded, Some(400)).await.unwrap();
     shop.cancel(&refunded).await.unwrap();

@@ -3,6 +3,7 @@
 
 mod access;
 mod contract;
+mod cql;
 mod events;
 mod lossy;
 mod paying;

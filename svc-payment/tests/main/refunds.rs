@@ -1,17 +1,24 @@
 //! Giving money back: in parts, once per request, never more than was taken.
 
-use std::sync::Arc;
-
+use futures::future::join_all;
 use souk_mesh::error::metadata_of;
 use souk_proto::payment::v1::{PaymentState, RefundPaymentRequest};
 use tonic::Code;
 
 use crate::lossy::Op;
-use crate::shop::{Shop, euros, new_id, reason};
+use crate::shop::{Shop, euros, new_id, on_both_stores, reason};
 
-#[tokio::test]
-async fn money_is_given_back_in_parts_and_never_beyond_what_was_taken() {
-    let shop = Shop::open().await;
+on_both_stores! {
+    refunds_on_cql:
+    refunds_at_the_same_time_never_add_up_to_more_than_was_taken,
+    money_is_given_back_in_parts_and_never_beyond_what_was_taken,
+    what_was_not_taken_cannot_be_given_back,
+    a_repeat_gives_nothing_more_and_gets_the_first_answer,
+    a_refund_that_fails_at_the_provider_is_given_by_the_retry,
+    a_refund_whose_asker_is_gone_is_brought_to_its_end,
+}
+
+async fn money_is_given_back_in_parts_and_never_beyond_what_was_taken(shop: &mut Shop) {
     let payment_id = shop.paid("tok_visa").await;
     let part = shop.refund(&new_id(), &payment_id, Some(400)).await.unwrap();
     assert_eq!(part.refund.unwrap().amount, Some(euros(400)));
@@ -29,9 +36,7 @@ async fn money_is_given_back_in_parts_and_never_beyond_what_was_taken() {
     shop.assert_books_equal().await;
 }
 
-#[tokio::test]
-async fn what_was_not_taken_cannot_be_given_back() {
-    let shop = Shop::open().await;
+async fn what_was_not_taken_cannot_be_given_back(shop: &mut Shop) {
     let asked = shop.asked("tok_visa");
     shop.create(&asked).await.unwrap();
     shop.confirm(&asked.payment_id).await.unwrap();
@@ -58,9 +63,7 @@ async fn what_was_not_taken_cannot_be_given_back() {
     shop.assert_books_equal().await;
 }
 
-#[tokio::test]
-async fn a_repeat_gives_nothing_more_and_gets_the_first_answer() {
-    let shop = Shop::open().await;
+async fn a_repeat_gives_nothing_more_and_gets_the_first_answer(shop: &mut Shop) {
     let payment_id = shop.paid("tok_visa").await;
     let request_id = new_id();
     let first = shop.refund(&request_id, &payment_id, Some(400)).await.unwrap();
@@ -75,19 +78,13 @@ async fn a_repeat_gives_nothing_more_and_gets_the_first_answer() {
     shop.assert_books_equal().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refunds_at_the_same_time_never_add_up_to_more_than_was_taken() {
-    let shop = Arc::new(Shop::open().await);
+async fn refunds_at_the_same_time_never_add_up_to_more_than_was_taken(shop: &mut Shop) {
     let payment_id = shop.paid("tok_visa").await;
-    let refunds: Vec<_> = (0..10)
-        .map(|_| {
-            let (shop, payment_id) = (shop.clone(), payment_id.clone());
-            tokio::spawn(async move { shop.refund(&new_id(), &payment_id, Some(300)).await })
-        })
-        .collect();
+    let ids: Vec<_> = (0..10).map(|_| new_id()).collect();
+    let refunds = ids.iter().map(|id| shop.refund(id, &payment_id, Some(300)));
     let mut given = 0;
-    for refund in refunds {
-        match refund.await.unwrap() {
+    for refund in join_all(refunds).await {
+        match refund {
             Ok(_) => given += 1,
             Err(refused) => assert_eq!(reason(&refused), "REFUND_EXCEEDS_CAPTURE"),
         }
@@ -97,9 +94,7 @@ async fn refunds_at_the_same_time_never_add_up_to_more_than_was_taken() {
     shop.assert_books_equal().await;
 }
 
-#[tokio::test]
-async fn a_refund_that_fails_at_the_provider_is_given_by_the_retry() {
-    let shop = Shop::open().await;
+async fn a_refund_that_fails_at_the_provider_is_given_by_the_retry(shop: &mut Shop) {
     let payment_id = shop.paid("tok_refund_fails_once").await;
     let request_id = new_id();
     let failed = shop.refund(&request_id, &payment_id, Some(400)).await.unwrap_err();
@@ -110,9 +105,7 @@ async fn a_refund_that_fails_at_the_provider_is_given_by_the_retry() {
     shop.assert_books_equal().await;
 }
 
-#[tokio::test]
-async fn a_refund_whose_asker_is_gone_is_brought_to_its_end() {
-    let mut shop = Shop::open().await;
+async fn a_refund_whose_asker_is_gone_is_brought_to_its_end(shop: &mut Shop) {
     let payment_id = shop.paid("tok_visa").await;
     let request_id = new_id();
     shop.lose(Op::Refund);

@@ -7,11 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use souk_backends::cql_for_tests;
 use souk_mesh::bus;
 use souk_mesh::client::Channel;
 use souk_mesh::clock::ManualClock;
+use souk_mesh::cql;
 use souk_mesh::identity::Role;
 use souk_mesh::platform::Platform;
+use souk_payment::Config;
+use souk_payment::config::Store;
 use souk_payment::provider::HttpProvider;
 use souk_proto::event::v1::Event;
 use souk_proto::google::r#type::Money;
@@ -46,6 +50,7 @@ pub(crate) struct Shop {
     pub(crate) clock: ManualClock,
     pub(crate) client: PaymentServiceClient<Channel>,
     folder: TempDir,
+    config: Config,
     platform: Platform,
     lossy: Arc<Lossy>,
     bank: Option<Bank>,
@@ -65,16 +70,27 @@ async fn open_bank(folder: &Path, address: SocketAddr, clock: &ManualClock) -> B
 }
 
 impl Shop {
+    /// Whose payments are in a file of its own.
     pub(crate) async fn open() -> Shop {
+        Shop::open_with(Config::default()).await
+    }
+
+    /// Whose payments are in a keyspace of its own, where there is a server for tests.
+    pub(crate) async fn open_on_cql() -> Option<Shop> {
+        let cql = cql::Config::for_tests(cql_for_tests()?);
+        Some(Shop::open_with(Config { store: Store::Cql, cql, ..Config::default() }).await)
+    }
+
+    async fn open_with(config: Config) -> Shop {
         let folder = TempDir::new().unwrap();
         let clock = ManualClock::new(NOON_MS);
         let bank = open_bank(folder.path(), "127.0.0.1:0".parse().unwrap(), &clock).await;
         let address = bank.address;
         let platform = platform(folder.path(), &clock);
         let lossy = lossy(address);
-        let client = serve(&platform, &lossy).await;
+        let client = serve(&platform, &config, &lossy).await;
         let http = reqwest::Client::new();
-        Shop { clock, client, folder, platform, lossy, bank: Some(bank), address, http }
+        Shop { clock, client, folder, config, platform, lossy, bank: Some(bank), address, http }
     }
 
     /// Ends the service and starts it anew on the same data.
@@ -85,7 +101,7 @@ impl Shop {
         self.platform = platform(nowhere.path(), &self.clock);
         self.client = PaymentServiceClient::new(self.platform.directory.channel("payment"));
         self.platform = platform(self.folder.path(), &self.clock);
-        self.client = serve(&self.platform, &self.lossy).await;
+        self.client = serve(&self.platform, &self.config, &self.lossy).await;
     }
 
     pub(crate) async fn close_bank(&mut self) {
@@ -272,8 +288,13 @@ fn lossy(address: SocketAddr) -> Arc<Lossy> {
     Arc::new(Lossy::new(provider))
 }
 
-async fn serve(platform: &Platform, lossy: &Arc<Lossy>) -> PaymentServiceClient<Channel> {
-    let routes = souk_payment::start_with(platform, lossy.clone()).await.unwrap();
+async fn serve(
+    platform: &Platform,
+    config: &Config,
+    lossy: &Arc<Lossy>,
+) -> PaymentServiceClient<Channel> {
+    let started = souk_payment::start_with(platform, config.clone(), lossy.clone());
+    let routes = started.await.unwrap();
     platform.directory.bind_local("payment", routes);
     PaymentServiceClient::new(platform.directory.for_service("test").channel("payment"))
 }
@@ -290,3 +311,23 @@ pub(crate) fn euros(minor: i64) -> Money {
 pub(crate) fn reason(status: &Status) -> String {
     souk_mesh::error::reason_of(status).unwrap_or_else(|| format!("no reason: {status}"))
 }
+
+/// Makes tests of functions that take a shop: each by itself where payments are in a file, and all in one shop, one
+/// after the other, where they are in a CQL store, whose keyspaces take long to make.
+macro_rules! on_both_stores {
+    ($all_on_cql:ident: $($test:ident),* $(,)?) => {
+        $(mod $test {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_sqlite() {
+                super::$test(&mut crate::shop::Shop::open().await).await;
+            }
+        })*
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $all_on_cql() {
+            let Some(mut shop) = crate::shop::Shop::open_on_cql().await else { return };
+            $($test(&mut shop).await;)*
+        }
+    };
+}
+pub(crate) use on_both_stores;

@@ -8,12 +8,12 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 use crate::lossy::Op;
-use crate::shop::{HOUR_MS, Shop, euros, new_id, reason};
+use crate::shop::{HOUR_MS, Shop, euros, new_id, on_both_stores, reason};
 
 /// Creates, confirms and captures a payment under the key; the ledger tells what is charged.
-struct Charging(Shop);
+struct Charging<'a>(&'a Shop);
 
-impl Charging {
+impl Charging<'_> {
     fn asked(&self, key: Uuid) -> CreatePaymentIntentRequest {
         let id = |name: &str| Uuid::new_v5(&key, name.as_bytes()).to_string();
         CreatePaymentIntentRequest {
@@ -29,7 +29,7 @@ impl Charging {
 }
 
 #[async_trait]
-impl Participant for Charging {
+impl Participant for Charging<'_> {
     async fn forward(&self, key: Uuid) -> Result<(), Status> {
         self.0.create(&self.asked(key)).await?;
         self.0.confirm(&key.to_string()).await?;
@@ -55,16 +55,27 @@ impl Participant for Charging {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn do_and_undo_serialize_on_one_key_in_every_order() {
-    let charging = Charging(Shop::open().await);
+async fn do_and_undo_serialize_on_one_key_in_every_order(shop: &mut Shop) {
+    let charging = Charging(shop);
     do_undo::run(&charging).await;
     charging.0.assert_books_equal().await;
 }
 
-#[tokio::test]
-async fn each_state_is_undone_in_the_way_the_provider_asks_for() {
-    let shop = Shop::open().await;
+on_both_stores! {
+    undoing_on_cql:
+    do_and_undo_serialize_on_one_key_in_every_order,
+    each_state_is_undone_in_the_way_the_provider_asks_for,
+    a_part_that_was_refunded_is_not_given_back_twice,
+    an_undo_that_comes_first_leaves_a_tombstone,
+    a_tombstone_outlives_the_creation_that_it_refuses,
+    a_creation_after_its_time_is_refused_and_leaves_nothing,
+    whatever_answer_was_lost_the_undo_finds_what_was_done,
+    an_undo_whose_own_answers_get_lost_ends_the_same,
+    a_creation_that_never_arrived_is_undone_even_when_its_key_would_be_forgotten,
+    the_timeout_of_a_challenge_leaves_money_alone_that_is_set_aside,
+}
+
+async fn each_state_is_undone_in_the_way_the_provider_asks_for(shop: &mut Shop) {
     for (token, steps, ours, theirs) in [
         ("tok_visa", 0, PaymentState::Cancelled, "canceled"),
         ("tok_visa", 1, PaymentState::Cancelled, "canceled"),
@@ -96,9 +107,7 @@ async fn each_state_is_undone_in_the_way_the_provider_asks_for() {
     shop.assert_books_equal().await;
 }
 
-#[tokio::test]
-async fn a_part_that_was_refunded_is_not_given_back_twice() {
-    let shop = Shop::open().await;
+async fn a_part_that_was_refunded_is_not_given_back_twice(shop: &mut Shop) {
     let payment_id = shop.paid("tok_visa").await;
     shop.refund(&new_id(), &payment_id, Some(300)).await.unwrap();
     let undone = shop.cancel(&payment_id).await.unwrap();
@@ -110,9 +119,7 @@ async fn a_part_that_was_refunded_is_not_given_back_twice() {
     shop.assert_books_equal().await;
 }
 
-#[tokio::test]
-async fn an_undo_that_comes_first_leaves_a_tombstone() {
-    let shop = Shop::open().await;
+async fn an_undo_that_comes_first_leaves_a_tombstone(shop: &mut Shop) {
     let asked = shop.asked("tok_visa");
     let buried = shop.cancel(&asked.payment_id).await.unwrap();
     assert_eq!((buried.state(), &buried.payment_id), (PaymentState::Cancelled, &asked.payment_id));
@@ -127,9 +134,7 @@ async fn an_undo_that_comes_first_leaves_a_tombstone() {
     assert!(shop.ledger(&asked.payment_id).await.is_empty(), "never made");
 }
 
-#[tokio::test]
-async fn a_tombstone_outlives_the_creation_that_it_refuses() {
-    let mut shop = Shop::open().await;
+async fn a_tombstone_outlives_the_creation_that_it_refuses(shop: &mut Shop) {
     let asked = shop.asked("tok_visa");
     shop.cancel(&asked.payment_id).await.unwrap();
     shop.clock.advance_ms(HOUR_MS);
@@ -150,9 +155,7 @@ async fn a_tombstone_outlives_the_creation_that_it_refuses() {
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "TOO_LATE"));
 }
 
-#[tokio::test]
-async fn a_creation_after_its_time_is_refused_and_leaves_nothing() {
-    let shop = Shop::open().await;
+async fn a_creation_after_its_time_is_refused_and_leaves_nothing(shop: &mut Shop) {
     let asked = shop.asked("tok_visa");
     shop.clock.advance_ms(HOUR_MS + 1);
     let late = shop.create(&asked).await.unwrap_err();
@@ -161,9 +164,7 @@ async fn a_creation_after_its_time_is_refused_and_leaves_nothing() {
     assert!(shop.ledger(&asked.payment_id).await.is_empty());
 }
 
-#[tokio::test]
-async fn whatever_answer_was_lost_the_undo_finds_what_was_done() {
-    let shop = Shop::open().await;
+async fn whatever_answer_was_lost_the_undo_finds_what_was_done(shop: &mut Shop) {
     for lost in [Op::Create, Op::Confirm, Op::Capture] {
         let asked = shop.asked("tok_visa");
         shop.lose(lost);
@@ -185,9 +186,7 @@ async fn whatever_answer_was_lost_the_undo_finds_what_was_done() {
     shop.assert_books_equal().await;
 }
 
-#[tokio::test]
-async fn an_undo_whose_own_answers_get_lost_ends_the_same() {
-    let mut shop = Shop::open().await;
+async fn an_undo_whose_own_answers_get_lost_ends_the_same(shop: &mut Shop) {
     let held = shop.asked("tok_visa");
     shop.create(&held).await.unwrap();
     shop.confirm(&held.payment_id).await.unwrap();
@@ -206,9 +205,9 @@ async fn an_undo_whose_own_answers_get_lost_ends_the_same() {
     shop.assert_books_equal().await;
 }
 
-#[tokio::test]
-async fn a_creation_that_never_arrived_is_undone_even_when_its_key_would_be_forgotten() {
-    let mut shop = Shop::open().await;
+async fn a_creation_that_never_arrived_is_undone_even_when_its_key_would_be_forgotten(
+    shop: &mut Shop,
+) {
     for wait_ms in [0, 25 * HOUR_MS] {
         let asked = shop.asked("tok_visa");
         shop.close_bank().await;
@@ -223,9 +222,7 @@ async fn a_creation_that_never_arrived_is_undone_even_when_its_key_would_be_forg
     }
 }
 
-#[tokio::test]
-async fn the_timeout_of_a_challenge_leaves_money_alone_that_is_set_aside() {
-    let shop = Shop::open().await;
+async fn the_timeout_of_a_challenge_leaves_money_alone_that_is_set_aside(shop: &mut Shop) {
     let asked = shop.asked("tok_3ds");
     shop.create(&asked).await.unwrap();
     let url = shop.confirm(&asked.payment_id).await.unwrap().challenge_url;

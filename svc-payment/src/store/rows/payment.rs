@@ -62,6 +62,26 @@ pub fn update_payment(conn: &Connection, change: &Change) -> rusqlite::Result<bo
     Ok(updated == 1)
 }
 
+/// What a note tells of a payment, unless it is further along.
+pub fn note(conn: &Connection, change: &Change) -> rusqlite::Result<()> {
+    let payment = &change.payment;
+    conn.prepare_cached(
+        "UPDATE payment SET state = ?3, provider_id = ?4, challenge_url = ?5, updated_ms = ?6
+         WHERE payment_id = ?1 AND version = ?2 AND state IN (?7, ?8)",
+    )?
+    .execute(params![
+        payment.payment_id.as_bytes(),
+        change.from_version,
+        payment.state.name(),
+        payment.provider_id,
+        payment.challenge_url,
+        payment.updated_ms,
+        State::Opening.name(),
+        State::Created.name(),
+    ])?;
+    Ok(())
+}
+
 /// A payment, and the digest of the request that made it.
 pub fn payment(
     conn: &Connection,

@@ -39,11 +39,12 @@ pub fn refund_of(conn: &Connection, request_key: Uuid) -> rusqlite::Result<Optio
         .optional()
 }
 
-/// Records the answer that a refund got.
-pub fn finish_refund(conn: &Connection, refund_id: Uuid, answer: &[u8]) -> rusqlite::Result<()> {
-    conn.prepare_cached("UPDATE refund SET answer = ?2 WHERE refund_id = ?1")?
+/// Records the answer that a refund got; `false` when it has one, or is gone.
+pub fn finish_refund(conn: &Connection, refund_id: Uuid, answer: &[u8]) -> rusqlite::Result<bool> {
+    let updated = conn
+        .prepare_cached("UPDATE refund SET answer = ?2 WHERE refund_id = ?1 AND answer IS NULL")?
         .execute(params![refund_id.as_bytes(), answer])?;
-    Ok(())
+    Ok(updated == 1)
 }
 
 /// Takes a refund back that has no answer.
