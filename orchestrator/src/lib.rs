@@ -12,6 +12,7 @@ mod history;
 pub mod replay;
 mod service;
 mod signals;
+pub mod store;
 pub mod system;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -12,6 +12,7 @@ mod log_damage;
 mod service;
 mod system;
 mod tables_contract;
+mod tables_cql;
 mod tables_damage;
 mod tables_model;
 mod testing;

@@ -1,4 +1,4 @@
-//! The embedded tables answer as the simulated ones do, whatever is asked after whatever was applied.
+//! Every form of the tables answers as the simulated one does, whatever is asked after whatever was applied.
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -7,8 +7,8 @@ use souk_orchestrator::engine::partition::PartitionSet;
 use souk_orchestrator::engine::row::{RunRow, RunState, TimerRow};
 use souk_orchestrator::engine::tables::{DrainStep, RunChange, Tables};
 
-use crate::forms::{Embedded, Form, Simulated};
-use crate::tables_contract::{active, change, chunk, row, run_id, step, timer};
+use crate::forms::{Clustered, Embedded, Form, Keyspace, Simulated};
+use crate::tables_contract::{active, aged, change, chunk, row, run_id, step, timer};
 
 const ALL: PartitionSet = PartitionSet::all();
 
@@ -24,42 +24,54 @@ const FILTERS: [&str; 7] = [
 ];
 
 #[tokio::test]
-async fn both_forms_answer_alike_through_crashes() {
+async fn the_embedded_form_answers_as_the_simulated_one_through_crashes() {
     for seed in 0..3 {
-        let mut random = StdRng::seed_from_u64(seed);
-        let (mut simulated, mut embedded) = (Simulated::new(seed), Embedded::new());
-        let (mut one, mut other) = (simulated.open(), embedded.open());
-        let mut lives = Lives::default();
-        for slot in 0..60 {
-            let step = lives.next_step(&mut random, slot);
-            one.tables.apply(step.clone()).await.unwrap();
-            other.tables.apply(step).await.unwrap();
-            if random.random_bool(0.1) {
-                let after = random.random_bool(0.5).then(|| run_id(random.random_range(0..90)));
-                let (before_ms, limit) = (random.random_range(0..200), random.random_range(1..40));
-                assert_eq!(
-                    one.tables.expire(before_ms, after, limit).await.unwrap(),
-                    other.tables.expire(before_ms, after, limit).await.unwrap()
-                );
-            }
-            if random.random_bool(0.1) {
-                (one, other) = (simulated.kill(one), embedded.kill(other));
-            }
-            if slot % 6 == 5 {
-                compare(&*one.tables, &*other.tables, &lives, &mut random).await;
-            }
+        answers_alike_through_crashes(Embedded::new(), seed).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_form_on_cql_answers_as_the_simulated_one_through_crashes() {
+    let Some(keyspace) = Keyspace::open().await else { return };
+    for seed in 0..2 {
+        answers_alike_through_crashes(Clustered::new(&keyspace), seed).await;
+    }
+}
+
+async fn answers_alike_through_crashes(mut form: impl Form, seed: u64) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut simulated = Simulated::new(seed);
+    let (mut one, mut other) = (simulated.open().await, form.open().await);
+    let mut lives = Lives::default();
+    for slot in 0..60 {
+        let step = lives.next_step(&mut random, slot);
+        one.tables.apply(step.clone()).await.unwrap();
+        other.tables.apply(step).await.unwrap();
+        if random.random_bool(0.1) {
+            let after = random.random_bool(0.5).then(|| run_id(random.random_range(0..90)));
+            let (before_ms, limit) = (random.random_range(0..200), random.random_range(1..40));
+            assert_eq!(
+                one.tables.expire(before_ms, after, limit).await.unwrap(),
+                other.tables.expire(before_ms, after, limit).await.unwrap()
+            );
+        }
+        if random.random_bool(0.1) {
+            (one, other) = (simulated.kill(one).await, form.kill(other).await);
+        }
+        if slot % 6 == 5 {
+            compare(&*one.tables, &*other.tables, &lives, &mut random).await;
         }
     }
 }
 
 /// The runs so far, and how many events each has.
 #[derive(Default)]
-struct Lives {
+pub struct Lives {
     runs: Vec<(RunRow, Vec<TimerRow>)>,
 }
 
 impl Lives {
-    fn next_step(&mut self, random: &mut StdRng, slot: u64) -> DrainStep {
+    pub fn next_step(&mut self, random: &mut StdRng, slot: u64) -> DrainStep {
         let mut changes = Vec::new();
         for at in 0..self.runs.len() {
             if !self.runs[at].0.state().is_closed() && random.random_bool(0.15) {
@@ -69,7 +81,7 @@ impl Lives {
         for _ in 0..random.random_range(0..6) {
             let number = self.runs.len() as u128;
             let workflow_type = format!("type_{}", random.random_range(0..3));
-            let mut row = row(number, &workflow_type, RunState::Running);
+            let mut row = aged(row(number, &workflow_type, RunState::Running), 0);
             row.workflow_id = format!("order/{}", random.random_range(0..40));
             self.runs.push((row, Vec::new()));
             let at = self.runs.len() - 1;
@@ -88,7 +100,7 @@ impl Lives {
         if !row.state().is_closed() && random.random_bool(0.5) {
             *row = active(row.clone());
         }
-        let count = random.random_range(0..9);
+        let count = random.random_range(1..9);
         let size = if random.random_bool(0.05) { 100_000 } else { random.random_range(0..3_000) };
         let chunk = (count > 0).then(|| chunk(row.next_sequence, count, size));
         row.next_sequence += u64::from(count);
@@ -105,7 +117,7 @@ impl Lives {
     }
 }
 
-async fn compare(one: &dyn Tables, other: &dyn Tables, lives: &Lives, random: &mut StdRng) {
+pub async fn compare(one: &dyn Tables, other: &dyn Tables, lives: &Lives, random: &mut StdRng) {
     macro_rules! alike {
         ($method:ident($($argument:expr),*)) => {
             assert_eq!(

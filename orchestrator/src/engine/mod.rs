@@ -73,6 +73,8 @@ pub mod tables;
 mod tail;
 mod timers;
 
+pub(crate) use self::drainer::unpack_from;
+
 pub use self::cell::Outcome;
 pub use self::core::Options;
 pub use self::cx::{ChildHandle, ChildWorkflow, Cx, Saga};

@@ -3,7 +3,9 @@
 //! # The rules, which every implementation keeps
 //!
 //! 1. [`Tables::apply`] is atomic: all changes and the cursor become visible together, and survive a crash together or
-//!    not at all. It need not be durable when it returns; steps survive in the order in which they were applied.
+//!    not at all. It need not be durable when it returns; steps survive in the order in which they were applied. Tables
+//!    on a cluster keep less of it: each run's change becomes visible at once, with its row, and the cursor after all of
+//!    them; a step that a crash has cut off is applied again from the log.
 //! 2. [`Tables::sync`] returns when everything applied before it survives the loss of power. Only then is the log trimmed.
 //! 3. Applying a step again (after a crash that lost its acknowledgement) changes nothing: rows are replaced by equal
 //!    rows, chunks by equal chunks.
@@ -127,6 +129,13 @@ pub trait Tables: Send + Sync + 'static {
         after: Option<&TimerRow>,
         limit: usize,
     ) -> Result<Vec<TimerRow>, Error>;
+
+    /// A timer that was found here is not open in its run, and never will be again: it need not be found any more. Only
+    /// tables that are shared by nodes can hold such a timer, one that was written late.
+    async fn forget_timer(&self, workflow_id: &str, timer: &TimerRow) -> Result<(), Error> {
+        let _ = (workflow_id, timer);
+        Ok(())
+    }
 
     /// Open runs of these partitions ordered by id, those after `after` only, at most `limit`; with `only_active` those for which
     /// [`RunRow::is_active`] holds. An index answers this: a million idle runs must not be read to find ten active ones.

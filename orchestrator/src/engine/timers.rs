@@ -20,6 +20,7 @@ use super::limits::{
     CLOCK_CHECK_EVERY_MS, MAX_PAGE_ROWS, MAX_TIMERS_IN_MEMORY, TIMER_FIRE_CONCURRENCY,
     TIMER_HORIZON_MS, TIMER_SCAN_AT_LATEST_MS, TIMER_SCAN_EVERY_MS,
 };
+use super::row::TimerRow;
 
 /// A timer by its time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -177,6 +178,13 @@ async fn scan(core: &Arc<Core>, now_ms: i64) -> Result<(), Error> {
     Ok(())
 }
 
+/// The run does not wait for the timer, and a timer is set only once.
+async fn forget(core: &Arc<Core>, key: &Key, workflow_id: &str) -> Result<(), Error> {
+    let Key { fire_at_ms, run_id, command } = *key;
+    let timer = TimerRow { fire_at_ms, run_id, command };
+    Ok(core.tables.forget_timer(workflow_id, &timer).await?)
+}
+
 async fn fire(core: &Arc<Core>, key: Key, workflow_id: Option<Arc<str>>) {
     let fired = async {
         let workflow_id = match workflow_id {
@@ -186,14 +194,25 @@ async fn fire(core: &Arc<Core>, key: Key, workflow_id: Option<Arc<str>>) {
                 None => return Ok(()),
             },
         };
-        let held = core.hold(&workflow_id).await?;
+        let held = match core.hold(&workflow_id).await {
+            Err(error @ (Error::Closed { .. } | Error::NotFound(_))) => {
+                forget(core, &key, &workflow_id).await?;
+                return Err(error);
+            }
+            held => held?,
+        };
         if held.run_id != key.run_id {
-            return Ok(());
+            return forget(core, &key, &workflow_id).await;
         }
         let command = key.command;
+        let mut is_awaited = false;
         let sequence = core.deliver(&held, |run| {
-            Ok(run.awaits_timer(command).then_some(Body::TimerFired(TimerFired { command })))
+            is_awaited = run.awaits_timer(command);
+            Ok(is_awaited.then_some(Body::TimerFired(TimerFired { command })))
         })?;
+        if !is_awaited {
+            forget(core, &key, &workflow_id).await?;
+        }
         core.wait_durable(&held, sequence).await
     };
     match fired.await {

@@ -13,7 +13,7 @@ use super::{change, listed, row, run_id, step};
 use crate::forms::Form;
 
 pub(super) async fn lists_are_filtered_and_paged(mut form: impl Form) {
-    let tables = form.open().tables;
+    let tables = form.open().await.tables;
     let states = [RunState::Running, RunState::Completed, RunState::Parked, RunState::Failed];
     // One type's name begins with another's.
     let types = ["place", "place_order", "return"];
@@ -81,7 +81,7 @@ fn hourly(hour: u128) -> RunRow {
 
 /// What the indexes leave out is what the filter does not mean.
 pub(super) async fn filters_are_answered_as_if_every_row_was_read(mut form: impl Form) {
-    let tables = form.open().tables;
+    let tables = form.open().await.tables;
     let rows: Vec<RunRow> = (0..200).map(hourly).collect();
     tables.apply(step(1, rows.iter().cloned().map(change).collect())).await.unwrap();
     let now_ms = rows[199].started_at_ms;
@@ -108,7 +108,7 @@ pub(super) async fn filters_are_answered_as_if_every_row_was_read(mut form: impl
 }
 
 pub(super) async fn a_page_reads_a_bounded_number_of_rows(mut form: impl Form) {
-    let tables = form.open().tables;
+    let tables = form.open().await.tables;
     let count = MAX_SCANNED_ROWS as u128 + 10;
     let runs = (0..count).map(|number| change(row(number, "place", RunState::Running)));
     tables.apply(step(1, runs.collect())).await.unwrap();

@@ -1,0 +1,3 @@
+//! Where the engine's log and tables are kept beside a folder: the engine itself knows of no particular server.
+
+pub mod cql;
