@@ -61,9 +61,15 @@ pub struct RabbitMq {
 pub const PRESETS: &[Preset] = &[Preset {
     key: "backends.kind",
     value: "real",
-    sets: &[("cart.store", "redis"), ("user.sessions", "redis")],
+    sets: &[
+        ("cart.store", "redis"),
+        ("user.sessions", "redis"),
+        ("edge.rate_limits", "redis"),
+        ("payment.store", "cql"),
+    ],
     copies: &[
-        ("backends.redis", &["cart.redis", "user.redis"]),
+        ("backends.redis", &["cart.redis", "user.redis", "edge.redis"]),
+        ("backends.cql", &["payment.cql"]),
         ("backends.rabbitmq.url", &["bus.rabbitmq_url"]),
     ],
 }];
@@ -145,6 +151,7 @@ fn embedded_bus_reaches_all(config: &Config, roles: &[Role]) -> Result<()> {
 fn shared_store(config: &Config, role: Role) -> Option<&'static str> {
     match role {
         Role::Cart if config.cart.store == souk_cart::config::Store::Redis => Some("Redis"),
+        Role::Payment if config.payment.store == souk_payment::config::Store::Cql => Some("CQL"),
         _ => None,
     }
 }

@@ -1,59 +1,50 @@
 //! The shop on real stores and a real broker, whose addresses are written once: as one process and as several, none of
 //! which keeps anything that it could lose; and what cannot work together is refused before anything starts.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use souk_backends::{Part, RabbitMq, Redis, cql_for_tests, there_or_skipped};
 use souk_proto::cart::v1::{AddItemRequest, GetCartRequest};
 use souk_proto::order::v1::{OrderState, Placement};
 use tempfile::TempDir;
-use uuid::Uuid;
 
-use crate::support::{Caller, Ledger, Program, Provider, Way, eventually, one, steady_address};
+use crate::support::{
+    Caller, Ledger, Program, Provider, Real, Way, eventually, one, steady_address,
+};
 
-/// Real parts of a test's own, except for the CQL server, in which it has keyspaces of its own.
-struct Real {
-    folder: TempDir,
-    provider: Provider,
-    _redis: Redis,
-    _rabbitmq: RabbitMq,
+/// A shop on real parts, whose addresses are in one file.
+struct Shop {
+    real: Real,
+    _provider: Provider,
+    ledger: Ledger,
+    config: PathBuf,
 }
 
-impl Real {
+impl Shop {
     /// `None` where a part cannot be had.
-    async fn start() -> Option<Real> {
-        let are_there = [Part::Redis, Part::RabbitMq].into_iter().all(there_or_skipped);
-        let contact_points = cql_for_tests().filter(|_| are_there)?;
-        let folder = TempDir::new().unwrap();
-        let redis = Redis::start(&folder.path().join("redis")).unwrap();
-        let rabbitmq = RabbitMq::start(&folder.path().join("rabbitmq")).unwrap();
-        let provider = Provider::start(folder.path()).await;
-        let text = souk_backends::configuration(&redis.url(), &rabbitmq.url(), &contact_points, 1);
-        let prefix = format!("test_{}", &Uuid::new_v4().simple().to_string()[..12]);
-        let text = format!(
-            "{text}cql.keyspace_prefix = \"{prefix}\"\n[payment]\nprovider_url = \"{}\"\n",
-            provider.url
-        );
-        std::fs::write(folder.path().join("souk.toml"), text).unwrap();
-        Some(Real { folder, provider, _redis: redis, _rabbitmq: rabbitmq })
+    async fn on_real_parts() -> Option<Shop> {
+        let real = Real::start()?;
+        let provider = Provider::start(real.folder()).await;
+        let config = real.config(&format!("[payment]\nprovider_url = \"{}\"\n", provider.url));
+        let ledger = Ledger::new(&provider.url);
+        Some(Shop { real, _provider: provider, ledger, config })
     }
 
-    /// A process of the shop, with a command (`up`, `serve cart`), on these parts.
+    /// A process of the shop, with a command (`up`, `serve cart`).
     fn souk(&self, command: &str, settings: &[String]) -> Program {
-        let config = self.folder.path().join("souk.toml").display().to_string();
-        let data = self.folder.path().join("data").display().to_string();
+        let path = |path: &Path| path.display().to_string();
         let mut arguments: Vec<String> = command.split(' ').map(str::to_owned).collect();
-        arguments.extend(["--config".to_owned(), config, "--data".to_owned(), data]);
+        arguments.extend(["--config".to_owned(), path(&self.config)]);
+        arguments.extend(["--data".to_owned(), path(&self.data())]);
         let ports = ["edge", "ops", "internal"].map(|port| format!("listen.{port}=127.0.0.1:0"));
         for setting in ports.iter().chain(settings) {
             arguments.extend(["--set".to_owned(), setting.clone()]);
         }
         let name = command.replace(' ', "-");
-        Program::start(arguments, &self.folder.path().join(format!("{name}.log")))
+        Program::start(arguments, &self.real.folder().join(format!("{name}.log")))
     }
 
-    fn data(&self) -> std::path::PathBuf {
-        self.folder.path().join("data")
+    fn data(&self) -> PathBuf {
+        self.real.folder().join("data")
     }
 }
 
@@ -73,32 +64,30 @@ async fn orders(customer: &Caller, ledger: &Ledger) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_file_of_addresses_puts_the_whole_shop_on_real_backends() {
-    let Some(real) = Real::start().await else { return };
-    let ledger = Ledger::new(&real.provider.url);
-    let mut shop = real.souk("up", &[]);
-    assert_eq!(shop.said("backends").await.trim(), "real");
-    let customer = Caller::register(&Way::new(&shop.address("the shop").await)).await;
-    orders(&customer, &ledger).await;
+    let Some(shop) = Shop::on_real_parts().await else { return };
+    let mut program = shop.souk("up", &[]);
+    assert_eq!(program.said("backends").await.trim(), "real");
+    let customer = Caller::register(&Way::new(&program.address("the shop").await)).await;
+    orders(&customer, &shop.ledger).await;
     let product_id = customer.product().await.product_id;
     let add = AddItemRequest { product_id, quantity: 3, ..AddItemRequest::default() };
     customer.carts().add_item(add).await.unwrap();
 
     // What is elsewhere is not in the data folder, and is there again after the process has died.
     for embedded in ["cart/carts.db", "bus/events.db"] {
-        assert!(!real.data().join(embedded).exists(), "{embedded}");
+        assert!(!shop.data().join(embedded).exists(), "{embedded}");
     }
-    shop.kill_9();
-    let shop = real.souk("up", &[]);
-    let customer = customer.by(&Way::new(&shop.address("the shop").await));
+    program.kill_9();
+    let program = shop.souk("up", &[]);
+    let customer = customer.by(&Way::new(&program.address("the shop").await));
     let cart = customer.carts().get_cart(GetCartRequest::default()).await.unwrap().into_inner();
     assert_eq!(cart.cart.unwrap().items[0].quantity, 3);
-    orders(&customer, &ledger).await;
+    orders(&customer, &shop.ledger).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_file_serves_any_roles_in_any_process() {
-    let Some(real) = Real::start().await else { return };
-    let ledger = Ledger::new(&real.provider.url);
+    let Some(shop) = Shop::on_real_parts().await else { return };
     // Every process is told where every role is.
     let groups = ["user catalog cart", "order payment", "notify search workflow"];
     let groups = groups.map(|roles| (roles, steady_address()));
@@ -110,13 +99,13 @@ async fn the_same_file_serves_any_roles_in_any_process() {
     let mut programs = Vec::new();
     for (roles, address) in &groups {
         let own = [&settings[..], &[format!("listen.internal={address}")]].concat();
-        let program = real.souk(&format!("serve {roles}"), &own);
+        let program = shop.souk(&format!("serve {roles}"), &own);
         program.address("internal gRPC").await;
         programs.push(program);
     }
-    let edge = real.souk("serve edge", &settings);
+    let edge = shop.souk("serve edge", &settings);
     let customer = Caller::register(&Way::new(&edge.address("the shop").await)).await;
-    orders(&customer, &ledger).await;
+    orders(&customer, &shop.ledger).await;
 }
 
 /// What `souk` says when it cannot start so.

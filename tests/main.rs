@@ -13,6 +13,7 @@ mod crash;
 mod dead_letters;
 mod grpcurl;
 mod mesh;
+mod network;
 mod operations;
 mod ordering;
 mod process;

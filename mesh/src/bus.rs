@@ -193,7 +193,8 @@ pub trait Bus: Send + Sync + 'static {
     async fn publish(&self, events: Vec<Event>) -> Result<(), Error>;
 
     /// Makes or rebinds a queue and subscribes to it. A new queue begins with the oldest event
-    /// that the bus still keeps. A queue has one consumer at a time; others stand by.
+    /// that the bus still keeps. A queue has one consumer at a time; others stand by. A broker that is
+    /// away is no error: who receives waits for it.
     async fn subscribe(&self, queue: &str, topics: &[&str])
     -> Result<Box<dyn Subscription>, Error>;
 

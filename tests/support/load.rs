@@ -62,6 +62,11 @@ struct Plan {
 impl Load {
     /// Lets customers order through `edge`, and pay by the provider of `ledger`; the same `seed` makes the same orders.
     pub async fn start(edge: &Way, ledger: &Ledger, seed: u64) -> Self {
+        Self::every(DUE_EVERY, edge, ledger, seed).await
+    }
+
+    /// The same, with an order due every so often.
+    pub async fn every(due_every: Duration, edge: &Way, ledger: &Ledger, seed: u64) -> Self {
         let mut customers = Vec::new();
         for _ in 0..CUSTOMERS {
             customers.push(Caller::register(edge).await);
@@ -74,7 +79,7 @@ impl Load {
         let (finish, mut finished) = oneshot::channel();
         let mut chance = StdRng::seed_from_u64(seed);
         let orders = tokio::spawn(async move {
-            let mut due = tokio::time::interval(DUE_EVERY);
+            let mut due = tokio::time::interval(due_every);
             let mut under_way = JoinSet::new();
             loop {
                 tokio::select! {

@@ -5,6 +5,7 @@ mod caller;
 mod ledger;
 mod load;
 mod program;
+mod real;
 mod shop;
 
 use std::net::TcpListener;
@@ -14,6 +15,7 @@ pub use caller::{Caller, Way, one};
 pub use ledger::Ledger;
 pub use load::Load;
 pub use program::Program;
+pub use real::Real;
 pub use shop::{Provider, Shop};
 
 /// How long anything may take that is not about time: far longer than it ever does, so that a slow machine is not a failure.

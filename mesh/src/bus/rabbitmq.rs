@@ -19,11 +19,13 @@ mod queue;
 mod topology;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use lapin::uri::AMQPUri;
 use secrecy::{ExposeSecret, SecretString};
 use souk_proto::event::v1::Event;
+use tokio::time::timeout;
 
 use self::link::Link;
 use self::publisher::Publisher;
@@ -36,6 +38,9 @@ pub const PREFIX: &str = "souk";
 /// Seconds between heartbeats where the URL does not say (`?heartbeat=`); twice that without any
 /// means that the broker is away.
 const HEARTBEAT_S: u16 = 10;
+
+/// How long a subscription waits for a broker that does not answer; it is made later then.
+const SUBSCRIBE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The bus of a RabbitMQ broker or cluster.
 pub struct RabbitMq {
@@ -111,7 +116,18 @@ impl Bus for RabbitMq {
         let parsed = Topics::parse(topics)?;
         let bindings = topics.iter().map(|topic| (*topic).to_owned()).collect();
         let queue = queue::Queue::new(self.shared.clone(), queue, parsed, bindings);
-        queue.declare().await?;
+        match timeout(SUBSCRIBE_PATIENCE, queue.declare()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) if link::will_not_pass(&error) => return Err(error),
+            // Who receives declares first, again and again with growing pauses, and a queue that is made later has what
+            // was kept meanwhile.
+            Ok(Err(error)) => {
+                tracing::warn!(queue = queue.name(), %error, "subscribing when the broker is there");
+            }
+            Err(_elapsed) => {
+                tracing::warn!(queue = queue.name(), "subscribing when the broker answers");
+            }
+        }
         Ok(Box::new(queue))
     }
 

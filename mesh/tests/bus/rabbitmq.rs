@@ -156,8 +156,10 @@ async fn a_broker_that_is_frozen_and_killed_under_load_loses_nothing_and_nothing
     shop.wait_for(shop.put - 800).await;
     broker.freeze().unwrap();
     assert!(!telling.is_finished(), "it was frozen under load");
-    // Longer than the heartbeats: the connections are given up while the broker keeps them.
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    // Heartbeats tell: both connections are given up, while the broker keeps them.
+    let last = vec![event("u", "b", 1)];
+    let lost = tokio::join!(shop.bus.publish(last), shop.bus.dead_letters(all.clone()));
+    assert!(matches!(lost, (Err(Error::Broker { .. }), Err(Error::Broker { .. }))), "{lost:?}");
     broker.thaw().unwrap();
     telling.await.unwrap();
     shop.wait_for(shop.put).await;
@@ -181,6 +183,28 @@ async fn a_broker_that_is_frozen_and_killed_under_load_loses_nothing_and_nothing
     let letters: Vec<_> = letters.iter().map(|dead| (&*dead.reason, dead.attempts)).collect();
     assert!(letters.iter().all(|(reason, _)| *reason == "makes no sense"), "{letters:?}");
     assert!(!letters.is_empty(), "dead letters outlive the broker");
+    shop.tasks.drain(DRAIN).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_subscribes_while_the_broker_is_away_is_subscribed_when_it_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(mut broker) = broker(folder.path()) else { return };
+    tokio::task::block_in_place(|| broker.kill()).unwrap();
+    let mut shop = Shop::open(&url(&broker)).await;
+    let telling = shop.tell(20);
+    tokio::task::block_in_place(|| broker.start_again()).unwrap();
+    telling.await.unwrap();
+    shop.wait_for(shop.put).await;
+
+    // One that will never let us in is told at once.
+    let wrong = broker.url().replace("guest:guest", "guest:wrong").into();
+    let bus = RabbitMq::new(&wrong, Arc::new(SystemClock)).unwrap();
+    let refused = bus.subscribe("told", &["t.#"]).await.err();
+    assert!(
+        refused.as_ref().is_some_and(|error| error.to_string().contains("ACCESS")),
+        "{refused:?}"
+    );
     shop.tasks.drain(DRAIN).await.unwrap();
 }
 

@@ -21,7 +21,7 @@ use souk_proto::event::v1::Event;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
-use super::link::{ANSWER_LIMIT, answer};
+use super::link::{ANSWER_LIMIT, answer, refusal};
 use super::{Shared, message, topology};
 use crate::bus::{Error, Topics};
 
@@ -150,6 +150,5 @@ impl NewQueue<'_> {
 }
 
 fn is(error: &Error, reply_code: u16) -> bool {
-    let Error::Broker { source, .. } = error else { return false };
-    matches!(source.kind(), lapin::ErrorKind::ProtocolError(said) if said.get_id() == reply_code)
+    refusal(error) == Some(reply_code)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lapin::uri::AMQPUri;
-use lapin::{Channel, Connection, ConnectionProperties};
+use lapin::{Channel, Connection, ConnectionProperties, ErrorKind};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -17,6 +17,10 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Pause after a connection could not be made, doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// AMQP 0-9-1, reply codes of what the broker will refuse each time: access-refused, precondition-failed, not-allowed,
+/// not-implemented.
+const REFUSALS: [u16; 4] = [403, 406, 530, 540];
 
 pub(super) struct Link {
     uri: AMQPUri,
@@ -86,4 +90,18 @@ async fn within<T>(
         Ok(done) => done.map_err(|source| Error::Broker { doing, source: Box::new(source) }),
         Err(_elapsed) => Err(Error::Silent { doing, limit }),
     }
+}
+
+/// The reply code with which the broker has refused something, if that is what happened.
+pub(super) fn refusal(error: &Error) -> Option<u16> {
+    let Error::Broker { source, .. } = error else { return None };
+    match source.kind() {
+        ErrorKind::ProtocolError(said) => Some(said.get_id()),
+        _ => None,
+    }
+}
+
+/// Whether the broker is there and will refuse it again: somebody has to change something.
+pub(super) fn will_not_pass(error: &Error) -> bool {
+    refusal(error).is_some_and(|code| REFUSALS.contains(&code))
 }

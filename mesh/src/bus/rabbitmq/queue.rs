@@ -88,6 +88,10 @@ impl Queue {
         }
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Makes the queue and its bindings, unless they are there.
     pub(super) async fn declare(&self) -> Result<Channel, Error> {
         let new = NewQueue { shared: &self.shared, name: &self.name, topics: &self.topics };
