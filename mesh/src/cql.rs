@@ -17,6 +17,7 @@ mod config;
 mod error;
 mod migration;
 pub mod outbox;
+pub mod slots;
 mod statement;
 
 use std::sync::Arc;

@@ -4,6 +4,8 @@
 mod bus;
 pub mod do_undo;
 mod signed;
+mod told;
 
 pub use bus::{BusUnderTest, bus_contract};
 pub use signed::signed;
+pub use told::Told;

@@ -1,6 +1,7 @@
 //! The settings of svc-order.
 
 use serde::Deserialize;
+use souk_mesh::cql;
 
 use crate::Error;
 
@@ -20,6 +21,21 @@ pub struct Config {
     pub watch_poll_ms: u64,
     /// How long a watcher of a cancelled order still sees stock and money go back, milliseconds.
     pub watch_linger_ms: u64,
+    /// Where orders are kept.
+    pub store: Store,
+    /// How ScyllaDB or Cassandra is reached, where orders are kept there.
+    pub cql: cql::Config,
+}
+
+/// Where orders are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Store {
+    /// In a file of one process.
+    #[default]
+    Sqlite,
+    /// In ScyllaDB or Cassandra, which several processes share.
+    Cql,
 }
 
 impl Default for Config {
@@ -30,6 +46,8 @@ impl Default for Config {
             sweep_every_ms: 2_000,
             watch_poll_ms: 2_000,
             watch_linger_ms: 30_000,
+            store: Store::default(),
+            cql: cql::Config::default(),
         }
     }
 }

@@ -76,6 +76,9 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] souk_mesh::store::Error),
+    /// The store on CQL failed.
+    #[error(transparent)]
+    Cql(#[from] souk_mesh::cql::Error),
     /// A stored row or another service's answer cannot be read.
     #[error("unreadable {what}: {problem}")]
     Corrupt {
@@ -140,6 +143,7 @@ impl From<Error> for Status {
             Error::Stopping => wire::unavailable("STOPPING", message, RETRY_AFTER),
             Error::Upstream(status) => *status,
             Error::Store(error) => error.into(),
+            Error::Cql(error) => error.into(),
             Error::Corrupt { .. } | Error::Config(_) | Error::Platform(_) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "order not handled");
                 wire::status(Code::Internal, "INTERNAL", "the order could not be handled")

@@ -48,11 +48,23 @@ use preparing::Neighbours;
 use service::Service;
 use starter::Starter;
 use store::OrderStore;
+use store::cql::CqlStore;
 use store::sqlite::SqliteStore;
 use watch::Watches;
 
 /// The service's name: in the directory, as its data folder, and as `service:order` to others.
 pub const NAME: &str = "order";
+
+async fn open_store(platform: &Platform, config: &Config) -> Result<Arc<dyn OrderStore>, Error> {
+    Ok(match config.store {
+        config::Store::Sqlite => {
+            let sqlite = SqliteStore::open(&platform.data_folder(NAME)?.join("order.db"))?;
+            outbox::spawn_relay(sqlite.store(), Arc::clone(&platform.bus), &platform.tasks, NAME);
+            Arc::new(sqlite)
+        }
+        config::Store::Cql => Arc::new(CqlStore::open(platform, &config.cql).await?),
+    })
+}
 
 /// Opens the store, starts the background work and returns the gRPC service.
 ///
@@ -61,9 +73,7 @@ pub const NAME: &str = "order";
 pub async fn start(platform: &Platform, config: Config) -> Result<Routes, Error> {
     config.check()?;
     let platform = platform.for_service(NAME);
-    let sqlite = SqliteStore::open(&platform.data_folder(NAME)?.join("order.db"))?;
-    outbox::spawn_relay(sqlite.store(), Arc::clone(&platform.bus), &platform.tasks, NAME);
-    let store: Arc<dyn OrderStore> = Arc::new(sqlite);
+    let store = open_store(&platform, &config).await?;
 
     let neighbours = Neighbours {
         catalog: CatalogServiceClient::new(platform.directory.channel("catalog")),

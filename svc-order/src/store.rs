@@ -5,6 +5,8 @@
 
 #[cfg(test)]
 pub mod contract;
+pub mod cql;
+mod details;
 pub mod sqlite;
 
 use async_trait::async_trait;

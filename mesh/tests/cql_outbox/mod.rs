@@ -1,7 +1,6 @@
 //! The outbox on CQL: what is committed is published, whoever dies.
 
 mod aggregates;
-mod told;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +10,7 @@ use souk_mesh::clock::ManualClock;
 use souk_mesh::cql::outbox::{GIVE_UP_MS, Outbox, SLOT_MS, SWEEP_AFTER_MS};
 use souk_mesh::cql::{Config, Session};
 use souk_mesh::tasks::Tasks;
-
-use told::Told;
+use souk_mesh::testing::Told;
 
 const START_MS: i64 = 1_800_000_000_000;
 const DRAIN: Duration = Duration::from_secs(10);

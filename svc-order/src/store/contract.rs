@@ -13,7 +13,7 @@ use crate::domain::{
 };
 
 /// How many compete in the tests of races.
-const RIVALS: u32 = 32;
+const RIVALS: u32 = 50;
 
 /// Runs the whole contract, each promise on a store that `open` makes anew.
 pub async fn all<S, F>(open: impl Fn() -> F)
@@ -40,11 +40,11 @@ fn euro(minor: i64) -> Money {
 }
 
 /// Ids that sort by `number`, as UUIDv7 do by time.
-fn id(number: u128) -> Uuid {
+pub(super) fn id(number: u128) -> Uuid {
     Uuid::from_u128(number)
 }
 
-fn order(number: u128, user_id: Uuid) -> Order {
+pub(super) fn order(number: u128, user_id: Uuid) -> Order {
     let line = Line {
         product_id: id(0xF00),
         sku: "GLASS-1".into(),
@@ -76,7 +76,12 @@ fn order(number: u128, user_id: Uuid) -> Order {
     }
 }
 
-fn key(scope: &str, method: &'static str, request_id: &str, parameters: u8) -> RequestKey {
+pub(super) fn key(
+    scope: &str,
+    method: &'static str,
+    request_id: &str,
+    parameters: u8,
+) -> RequestKey {
     RequestKey {
         scope: scope.into(),
         method,
@@ -85,15 +90,15 @@ fn key(scope: &str, method: &'static str, request_id: &str, parameters: u8) -> R
     }
 }
 
-fn place_key(request_id: &str) -> RequestKey {
+pub(super) fn place_key(request_id: &str) -> RequestKey {
     key("mara", "PlaceOrder", request_id, 1)
 }
 
-fn recording(order: Order, key: RequestKey) -> Recording {
+pub(super) fn recording(order: Order, key: RequestKey) -> Recording {
     Recording { order, input: b"input".to_vec(), key, trace_parent: String::new() }
 }
 
-fn append(order_id: Uuid, change: Change, request_id: &str) -> Append {
+pub(super) fn append(order_id: Uuid, change: Change, request_id: &str) -> Append {
     let (method, parameters) = match change.kind() {
         ChangeKind::Process => ("AppendOrderEvent", 1),
         ChangeKind::Ship => ("ShipOrder", 2),
@@ -114,11 +119,11 @@ fn append(order_id: Uuid, change: Change, request_id: &str) -> Append {
     }
 }
 
-fn cancel() -> Change {
+pub(super) fn cancel() -> Change {
     Change::Cancel(Cancellation { reason: "CUSTOMER".into(), note: "changed my mind".into() })
 }
 
-fn ship() -> Change {
+pub(super) fn ship() -> Change {
     Change::Ship(Shipment { carrier: "Post".into(), tracking_number: "AT1".into() })
 }
 

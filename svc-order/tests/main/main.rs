@@ -5,6 +5,7 @@
 
 mod changes;
 mod fakes;
+mod on_cql;
 mod placing;
 mod reading;
 mod shop;

@@ -71,6 +71,11 @@ impl Shop {
         Shop::start(folder, clock, neighbours, config).await
     }
 
+    /// Another process on the same data.
+    pub async fn beside(&self, config: Config) -> Shop {
+        Shop::start(self.folder.clone(), self.clock.clone(), self.neighbours.clone(), config).await
+    }
+
     async fn start(
         folder: Arc<TempDir>,
         clock: ManualClock,

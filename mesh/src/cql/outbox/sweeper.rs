@@ -9,6 +9,7 @@ use souk_proto::event::v1::Event;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use super::super::slots::{SAVED_BEHIND, Slots};
 use super::line::Line;
 use super::markers::{Markers, Row, SHARDS, SLOT_MS, made_at_ms, slot_of};
 use super::{Error, Events, StoreError};
@@ -28,21 +29,12 @@ pub const SETTLE_MS: i64 = 30_000;
 const PAUSE: Duration = Duration::from_secs(6);
 /// Between two sweeps that catch up with a long stop.
 const SHORT_PAUSE: Duration = Duration::from_millis(50);
-/// Old slots of one shard that one sweep looks at, beside the new ones.
-const OLD_SLOTS: i64 = 256;
-/// Slots looked at, however far behind the old ones are: what happens now does not wait for what happened then.
-const NEW_SLOTS: i64 = 12;
 /// Slots read at once.
 const PARALLEL_SLOTS: usize = 8;
 /// Markers read at once, and events published at once are those of so many.
 const PAGE_MARKERS: i32 = 64;
 /// Aggregates asked at once.
 const PARALLEL_AGGREGATES: usize = 8;
-/// What is saved stays behind what was swept, in slots: ten minutes, for clocks that are worse than they should be.
-const SAVED_BEHIND: i64 = 60;
-/// Slots between two savings.
-const SAVED_EVERY: i64 = 6;
-
 /// What one pass did.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pass {
@@ -58,17 +50,7 @@ pub(super) struct Sweeper {
     events: Arc<dyn Events>,
     name: &'static str,
     /// One pass at a time.
-    shards: Mutex<Vec<Shard>>,
-}
-
-/// How far one shard is swept.
-struct Shard {
-    number: i32,
-    /// All slots before are done.
-    low: i64,
-    /// Slots from `low` on that are done.
-    done: BTreeSet<i64>,
-    saved: i64,
+    shards: Mutex<Vec<Slots>>,
 }
 
 /// Sweeps until the drain.
@@ -118,7 +100,7 @@ impl Sweeper {
                     low
                 }
             };
-            shards.push(Shard { number, low, done: BTreeSet::new(), saved: low });
+            shards.push(Slots::new(low));
         }
         Ok(Sweeper { markers, line, bus, events, name, shards: Mutex::new(shards) })
     }
@@ -127,27 +109,24 @@ impl Sweeper {
     pub async fn pass(&self) -> Result<Pass, Error> {
         let mut shards = self.shards.lock().await;
         let mut pass = Pass::default();
-        for shard in shards.iter_mut() {
+        for (number, slots) in (0..).zip(shards.iter_mut()) {
             let newest = slot_of(self.markers.now_ms());
-            pass.is_behind |= newest - shard.low > OLD_SLOTS;
-            let slots = shard.slots(newest);
-            let number = shard.number;
-            let looks = slots.into_iter().map(|slot| self.look(number, slot));
+            pass.is_behind |= slots.is_behind(newest);
+            let to_look_at = slots.to_look_at(newest);
+            let looks = to_look_at.into_iter().map(|slot| self.look(number, slot));
             // In the order of time, so that an aggregate's events are.
             let mut looks = stream::iter(looks).buffered(PARALLEL_SLOTS);
             while let Some((slot, rows)) = looks.try_next().await? {
                 let is_done =
                     rows.is_empty() && self.markers.now_ms() >= (slot + 1) * SLOT_MS + SETTLE_MS;
                 if is_done {
-                    shard.done.insert(slot);
+                    slots.set_done(slot);
                 } else {
                     pass.published += self.sweep_slot(number, slot, rows).await?;
                 }
             }
-            shard.advance();
-            if shard.low - SAVED_BEHIND >= shard.saved + SAVED_EVERY {
-                shard.saved = shard.low - SAVED_BEHIND;
-                self.markers.save_swept(number, shard.saved).await?;
+            if let Some(begin) = slots.to_save() {
+                self.markers.save_swept(number, begin).await?;
             }
         }
         Ok(pass)
@@ -224,47 +203,5 @@ impl Sweeper {
             Ok::<_, Error>((name, events))
         });
         stream::iter(asked).buffer_unordered(PARALLEL_AGGREGATES).try_collect().await
-    }
-}
-
-impl Shard {
-    /// The slots to look at, oldest first.
-    fn slots(&self, newest: i64) -> Vec<i64> {
-        let old = self.low..(self.low + OLD_SLOTS).min(newest + 1);
-        let new = (newest - NEW_SLOTS + 1).max(old.end)..newest + 1;
-        old.chain(new).filter(|slot| !self.done.contains(slot)).collect()
-    }
-
-    fn advance(&mut self) {
-        while self.done.remove(&self.low) {
-            self.low += 1;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shard(low: i64) -> Shard {
-        Shard { number: 0, low, done: BTreeSet::new(), saved: low }
-    }
-
-    #[test]
-    fn after_a_long_stop_old_and_new_slots_are_looked_at() {
-        let far = 100 + 10_000;
-        let slots = shard(100).slots(far);
-        assert_eq!(slots.len() as i64, OLD_SLOTS + NEW_SLOTS);
-        assert_eq!((slots[0], slots.last()), (100, Some(&far)));
-        assert_eq!(shard(100).slots(102), [100, 101, 102]);
-    }
-
-    #[test]
-    fn slots_that_are_done_are_not_looked_at_again() {
-        let mut shard = shard(100);
-        shard.done.extend([100, 101, 103]);
-        shard.advance();
-        assert_eq!(shard.low, 102);
-        assert_eq!(shard.slots(104), [102, 104]);
     }
 }

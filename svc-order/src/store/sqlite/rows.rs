@@ -1,101 +1,17 @@
 //! Orders and timeline entries as rows, both ways.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde::{Deserialize, Serialize};
 use souk_mesh::money::{Currency, Money};
 use uuid::Uuid;
 
 use crate::Error;
-use crate::domain::{Address, Cancellation, Entry, Line, Order, Parcel, Shipment, State};
+use crate::domain::{Cancellation, Entry, Order, Parcel, Shipment, State};
+use crate::store::details::Details;
 
 /// The columns that [`read_order`] expects, in its order.
 pub(super) const ORDER_COLUMNS: &str = "order_id, user_id, state, version, currency, total_minor, \
      email, cart_version, details, payment_id, carrier, tracking_number, shipped_at_ms, \
      delivered_at_ms, cancel_reason, cancel_note, created_at_ms, updated_at_ms";
-
-/// What never changes after placing.
-#[derive(Serialize, Deserialize)]
-struct Details {
-    lines: Vec<StoredLine>,
-    address: Option<StoredAddress>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredLine {
-    product_id: Uuid,
-    sku: String,
-    name: String,
-    picture: String,
-    quantity: u32,
-    unit_minor: i64,
-    subtotal_minor: i64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredAddress {
-    recipient: String,
-    line1: String,
-    line2: String,
-    city: String,
-    region: String,
-    postal_code: String,
-    country: String,
-    phone: String,
-}
-
-fn details_of(order: &Order) -> Result<String, Error> {
-    let lines = order.lines.iter().map(|line| StoredLine {
-        product_id: line.product_id,
-        sku: line.sku.clone(),
-        name: line.name.clone(),
-        picture: line.picture.clone(),
-        quantity: line.quantity,
-        unit_minor: line.unit_price.minor,
-        subtotal_minor: line.subtotal.minor,
-    });
-    let address = order.address.clone().map(|address| StoredAddress {
-        recipient: address.recipient,
-        line1: address.line1,
-        line2: address.line2,
-        city: address.city,
-        region: address.region,
-        postal_code: address.postal_code,
-        country: address.country,
-        phone: address.phone,
-    });
-    serde_json::to_string(&Details { lines: lines.collect(), address })
-        .map_err(|problem| Error::corrupt("order details", problem))
-}
-
-impl Details {
-    fn lines(&self, currency: Currency) -> Vec<Line> {
-        let line = |line: &StoredLine| Line {
-            product_id: line.product_id,
-            sku: line.sku.clone(),
-            name: line.name.clone(),
-            picture: line.picture.clone(),
-            quantity: line.quantity,
-            unit_price: Money::new(line.unit_minor, currency),
-            subtotal: Money::new(line.subtotal_minor, currency),
-        };
-        self.lines.iter().map(line).collect()
-    }
-}
-
-impl From<StoredAddress> for Address {
-    fn from(stored: StoredAddress) -> Address {
-        Address {
-            recipient: stored.recipient,
-            line1: stored.line1,
-            line2: stored.line2,
-            city: stored.city,
-            region: stored.region,
-            postal_code: stored.postal_code,
-            country: stored.country,
-            phone: stored.phone,
-        }
-    }
-}
 
 /// Adds a new order.
 pub(super) fn insert_order(connection: &Connection, order: &Order) -> Result<(), Error> {
@@ -113,7 +29,7 @@ pub(super) fn insert_order(connection: &Connection, order: &Order) -> Result<(),
         order.total.minor,
         order.email,
         order.cart_version.map(to_i64).transpose()?,
-        details_of(order)?,
+        encode(&Details::of(order))?,
         order.created_at_ms,
         order.updated_at_ms,
     ])?;
@@ -202,6 +118,7 @@ pub(super) fn read_order(row: &Row<'_>) -> Result<Order, Error> {
         .map_err(|problem| Error::corrupt("order currency", problem))?;
     let details: Details = serde_json::from_str(row.get_ref(8)?.as_str().map_err(column)?)
         .map_err(|problem| Error::corrupt("order details", problem))?;
+    let (lines, address) = details.into_parts(currency);
     let cancellation = match (row.get(14)?, row.get(15)?) {
         (Some(reason), Some(note)) => Some(Cancellation { reason, note }),
         _ => None,
@@ -211,9 +128,9 @@ pub(super) fn read_order(row: &Row<'_>) -> Result<Order, Error> {
         user_id: Uuid::from_bytes(row.get(1)?),
         state: read_state(row, 2)?,
         version: to_u64(row.get(3)?)?,
-        lines: details.lines(currency),
+        lines,
         total: Money::new(row.get(5)?, currency),
-        address: details.address.map(Address::from),
+        address,
         email: row.get(6)?,
         cart_version: row.get::<_, Option<i64>>(7)?.map(to_u64).transpose()?,
         payment_id: row.get::<_, Option<[u8; 16]>>(9)?.map(Uuid::from_bytes),
@@ -242,6 +159,10 @@ fn read_entry(row: &Row<'_>) -> Result<Entry, Error> {
         note: row.get(4)?,
         actor: row.get(5)?,
     })
+}
+
+fn encode(details: &Details) -> Result<String, Error> {
+    serde_json::to_string(details).map_err(|problem| Error::corrupt("order details", problem))
 }
 
 fn read_state(row: &Row<'_>, column: usize) -> Result<State, Error> {

@@ -5,37 +5,50 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use souk_mesh::bus::{Bus, DeadLetter, DeadLetterQuery, Error, Replay, Subscription};
 use souk_proto::event::v1::Event;
 use tokio::sync::watch;
 
-/// Far longer than anything here takes.
+use crate::bus::{Bus, DeadLetter, DeadLetterQuery, Error, Replay, Subscription};
+
+/// Far longer than anything in a test takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Where a test looks what was published, by which ids and in which order. Nobody can subscribe to it.
 #[derive(Default)]
 pub struct Told {
-    events: Mutex<Vec<(String, i64)>>,
+    events: Mutex<Vec<Event>>,
     is_away: AtomicBool,
     news: watch::Sender<()>,
 }
 
 impl Told {
+    /// From now on events are refused, or taken again.
     pub fn set_away(&self, is_away: bool) {
         self.is_away.store(is_away, Ordering::SeqCst);
     }
 
-    /// What was told of an aggregate, in the order of telling.
-    pub fn versions(&self, aggregate: &str) -> Vec<i64> {
+    /// What was told of an aggregate, in the order of telling, repeats included.
+    #[must_use]
+    pub fn of(&self, aggregate: &str) -> Vec<Event> {
         let events = self.events.lock();
-        let own = events.iter().filter(|(of, _)| of == aggregate);
-        own.map(|(_, version)| *version).collect()
+        events.iter().filter(|event| event.aggregate_id == aggregate).cloned().collect()
     }
 
+    /// The versions of that.
+    #[must_use]
+    pub fn versions(&self, aggregate: &str) -> Vec<i64> {
+        self.of(aggregate).iter().map(|event| event.aggregate_version).collect()
+    }
+
+    /// Waits for so many events of an aggregate; all of its versions then.
+    ///
+    /// # Panics
+    /// When they do not come.
     pub async fn wait_for(&self, aggregate: &str, count: usize) -> Vec<i64> {
         let mut news = self.news.subscribe();
         let enough = news.wait_for(|()| self.versions(aggregate).len() >= count);
         let told = tokio::time::timeout(PATIENCE, enough).await;
-        told.unwrap_or_else(|_| panic!("{aggregate}: {:?}", self.versions(aggregate))).unwrap();
+        assert!(told.is_ok(), "{aggregate}: {:?}, not {count}", self.versions(aggregate));
         self.versions(aggregate)
     }
 }
@@ -46,8 +59,7 @@ impl Bus for Told {
         if self.is_away.load(Ordering::SeqCst) {
             return Err(Error::Unconfirmed);
         }
-        let told = events.into_iter().map(|event| (event.aggregate_id, event.aggregate_version));
-        self.events.lock().extend(told);
+        self.events.lock().extend(events);
         self.news.send_replace(());
         Ok(())
     }
