@@ -18,6 +18,7 @@ mod operations;
 mod ordering;
 mod process;
 mod provider_away;
+mod redis_away;
 mod refusals;
 mod same_request;
 mod schedules;

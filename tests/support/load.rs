@@ -173,7 +173,7 @@ impl Plan {
 }
 
 /// The answer of a shop that comes and goes.
-async fn until_known<T, F>(ask: impl Fn() -> F) -> Result<T, Status>
+pub async fn until_known<T, F>(ask: impl Fn() -> F) -> Result<T, Status>
 where
     F: Future<Output = Result<T, Status>>,
 {

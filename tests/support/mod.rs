@@ -13,7 +13,7 @@ use std::time::Duration;
 
 pub use caller::{Caller, Way, one};
 pub use ledger::Ledger;
-pub use load::Load;
+pub use load::{Load, until_known};
 pub use program::Program;
 pub use real::Real;
 pub use shop::{Provider, Shop};

@@ -1,6 +1,6 @@
 //! One server process: started, waited for, killed, frozen, and never left behind.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -19,9 +19,10 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 const LOG_TAIL: usize = 30;
 
 /// Runs a program in a session of its own, and kills all of that session when the standard input ends: whoever holds the
-/// other end of it may be killed in any way.
+/// other end of it may be killed in any way. What the program prints goes where its errors go: standard output is for the
+/// process id alone, which a fast program would be ahead of.
 const KEEPER: &str = r#"trap '' INT TERM HUP
-setsid "$@" </dev/null & server=$!
+setsid "$@" </dev/null >&2 & server=$!
 echo "$server"
 cat >/dev/null
 kill -s KILL -- "-$server" 2>/dev/null
@@ -88,7 +89,7 @@ impl Server {
             .current_dir(&self.recipe.folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(log.try_clone()?)
+            .stderr(log)
             .spawn()
             .with_context(|| format!("starting {name}"))?;
         let mut lines = BufReader::new(keeper.stdout.take().context("standard output is a pipe")?);
@@ -96,8 +97,6 @@ impl Server {
         lines.read_line(&mut line)?;
         let process = line.trim().parse().with_context(|| format!("{name}: no process id"))?;
         self.keeper = Some((keeper, process));
-        // What the server prints goes into the log too; the thread ends with the server.
-        std::thread::spawn(move || copy(lines, log));
         self.wait()
     }
 
@@ -207,11 +206,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.let_go();
     }
-}
-
-fn copy(mut from: impl std::io::Read, mut to: File) {
-    // The log is for people; a full disk must not end the server's parent.
-    let _ = std::io::copy(&mut from, &mut to);
 }
 
 /// Makes the folder of a server, and its path absolute: servers run in it.
