@@ -66,10 +66,11 @@ pub const PRESETS: &[Preset] = &[Preset {
         ("user.sessions", "redis"),
         ("edge.rate_limits", "redis"),
         ("payment.store", "cql"),
+        ("user.store", "cql"),
     ],
     copies: &[
         ("backends.redis", &["cart.redis", "user.redis", "edge.redis"]),
-        ("backends.cql", &["payment.cql"]),
+        ("backends.cql", &["payment.cql", "user.cql"]),
         ("backends.rabbitmq.url", &["bus.rabbitmq_url"]),
     ],
 }];
@@ -152,6 +153,7 @@ fn shared_store(config: &Config, role: Role) -> Option<&'static str> {
     match role {
         Role::Cart if config.cart.store == souk_cart::config::Store::Redis => Some("Redis"),
         Role::Payment if config.payment.store == souk_payment::config::Store::Cql => Some("CQL"),
+        Role::User if config.user.store == souk_user::config::Store::Cql => Some("CQL"),
         _ => None,
     }
 }

@@ -43,6 +43,9 @@ pub enum Error {
     /// Too many logins wait already.
     #[error("too many logins at once; try again shortly")]
     Busy,
+    /// The address book was changed by others again and again.
+    #[error("the address book is being changed by others; try again shortly")]
+    Contended,
     /// Hashing failed.
     #[error("password hashing failed: {0}")]
     PasswordHash(String),
@@ -55,6 +58,9 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The store on CQL failed.
+    #[error(transparent)]
+    Cql(#[from] souk_mesh::cql::Error),
     /// The shared store of sessions failed.
     #[error(transparent)]
     Redis(#[from] redis::Error),
@@ -88,11 +94,13 @@ impl From<Error> for Status {
             }
             Error::RequestIdReused => request_id_reused(),
             Error::Busy => retriable(Code::ResourceExhausted, "OVERLOADED", message, RETRY_AFTER),
+            Error::Contended => retriable(Code::Aborted, "CONCURRENT_CHANGE", message, RETRY_AFTER),
             Error::PasswordHash(_) | Error::Token(_) | Error::Platform(_) => {
                 tracing::error!(error = message, "an account operation failed");
                 status(Code::Internal, "INTERNAL", "the operation failed")
             }
             Error::Store(error) => error.into(),
+            Error::Cql(error) => error.into(),
             Error::Redis(error) => error.into(),
         }
     }

@@ -34,10 +34,8 @@ pub const NAME: &str = "user";
 /// away is no error.
 pub async fn start(platform: &Platform, config: Config) -> Result<Routes, Error> {
     let platform = platform.for_service(NAME);
-    let store = store::Sqlite::open(&platform.data_folder(NAME)?)?;
-    outbox::spawn_relay(store.inner(), Arc::clone(&platform.bus), &platform.tasks, NAME);
     let service = service::Service::new(
-        Arc::new(store),
+        open_store(&platform, &config).await?,
         sessions::Sessions::start(&platform, &config).await?,
         password::Passwords::new(config.hashes_at_once)?,
         Arc::clone(&platform.keys),
@@ -45,4 +43,24 @@ pub async fn start(platform: &Platform, config: Config) -> Result<Routes, Error>
         config.token_lifetime_ms,
     );
     Ok(Routes::new(UserServiceServer::new(service)))
+}
+
+/// Opens the store that the configuration names, and begins to move its events to the bus.
+async fn open_store(
+    platform: &Platform,
+    config: &Config,
+) -> Result<Arc<dyn store::UserStore>, Error> {
+    let Platform { bus, tasks, clock, .. } = platform;
+    Ok(match config.store {
+        config::Store::Sqlite => {
+            let store = store::Sqlite::open(&platform.data_folder(NAME)?)?;
+            outbox::spawn_relay(store.inner(), Arc::clone(bus), tasks, NAME);
+            Arc::new(store)
+        }
+        config::Store::Cql => {
+            let open = store::Cql::open(&config.cql, Arc::clone(bus), tasks, Arc::clone(clock));
+            // Boxed: the driver's futures are deep, and those of the whole shop are made of them.
+            Arc::new(Box::pin(open).await?)
+        }
+    })
 }

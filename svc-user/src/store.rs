@@ -1,11 +1,13 @@
 //! Where accounts and address books are kept.
 
+mod cql;
 mod sqlite;
 
 use async_trait::async_trait;
 pub use souk_mesh::idempotency::RequestKey;
 use uuid::Uuid;
 
+pub use cql::Cql;
 pub use sqlite::Sqlite;
 
 use crate::domain::{Address, AddressChange, User};
@@ -20,7 +22,9 @@ pub enum Registered {
     Before(User),
 }
 
-/// A store of accounts. Every write is one transaction and durable when it returns.
+/// A store of accounts. Every write happens entirely or not at all, and is durable when it returns; one that fails with
+/// anything but a refusal may stand, and is tried again under the same key. `tests/contract.rs` holds every
+/// implementation to this.
 #[async_trait]
 pub trait UserStore: Send + Sync + 'static {
     /// Keeps a new account and its `user.registered` event.
@@ -69,4 +73,12 @@ pub trait UserStore: Send + Sync + 'static {
         address_id: Uuid,
         version: Option<u64>,
     ) -> Result<(), Error>;
+}
+
+/// Refuses a change that is based on another version than the address has.
+fn check_version(address: &Address, version: Option<u64>) -> Result<(), Error> {
+    match version {
+        Some(version) if version != address.version => Err(Error::EtagMismatch),
+        _ => Ok(()),
+    }
 }

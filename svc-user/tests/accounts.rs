@@ -110,7 +110,10 @@ async fn nobody_reads_an_account_without_a_token_and_staff_reads_all() {
 
 #[tokio::test]
 async fn a_new_account_is_told_to_the_shop() {
-    let shop = Shop::open().await;
+    a_new_account_is_told(&Shop::open().await).await;
+}
+
+pub(crate) async fn a_new_account_is_told(shop: &Shop) {
     let (heard, mut events) = mpsc::channel(1);
     let (bus, tasks) = (shop.platform.bus.clone(), &shop.platform.tasks);
     souk_mesh::bus::consume(bus, tasks, "test", &["user.registered"], move |event| {

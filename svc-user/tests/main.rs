@@ -4,6 +4,8 @@
 
 mod accounts;
 mod addresses;
+mod contract;
+mod cql;
 mod session_contract;
 mod session_redis;
 mod sessions;

@@ -11,7 +11,7 @@ use souk_mesh::store::{Migration, Store};
 use souk_proto::user::v1::PostalAddress;
 use uuid::Uuid;
 
-use super::{Registered, RequestKey, UserStore};
+use super::{Registered, RequestKey, UserStore, check_version};
 use crate::domain::{Address, AddressChange, MAX_ADDRESSES, User};
 use crate::error::Error;
 use crate::wire;
@@ -157,13 +157,6 @@ impl UserStore for Sqlite {
                 Ok(())
             })
             .await
-    }
-}
-
-fn check_version(address: &Address, version: Option<u64>) -> Result<(), Error> {
-    match version {
-        Some(version) if version != address.version => Err(Error::EtagMismatch),
-        _ => Ok(()),
     }
 }
 
