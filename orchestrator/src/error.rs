@@ -15,6 +15,8 @@ use crate::engine::log::fjall::StorageError;
 /// When a node that ends may be asked again: somewhere else, or after its restart.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// The reason of a node that does not serve a run: nothing was done.
+pub(crate) const NOT_OWNER: &str = "NOT_OWNER";
 /// When the owner of a partition that moves may be asked for again.
 const OWNER_RETRY_AFTER: Duration = Duration::from_millis(200);
 
@@ -81,7 +83,7 @@ fn refused(error: engine::Error, payload: &'static str) -> Status {
             retriable(Code::ResourceExhausted, "OVERLOADED", message, pause)
         }
         E::Fenced | E::ShuttingDown => unavailable("NODE_ENDING", message, RETRY_AFTER),
-        E::NotOwner { .. } => unavailable("NOT_OWNER", message, OWNER_RETRY_AFTER),
+        E::NotOwner { .. } => unavailable(NOT_OWNER, message, OWNER_RETRY_AFTER),
         E::PeerUnreachable(_) => unavailable("PEER_UNREACHABLE", message, RETRY_AFTER),
         E::Log(_) | E::Tables(_) | E::Membership(_) => {
             tracing::error!(error = message, "the engine's store failed");

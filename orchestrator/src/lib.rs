@@ -10,6 +10,7 @@ pub mod engine;
 mod error;
 mod history;
 pub mod replay;
+pub mod routing;
 mod service;
 mod signals;
 pub mod store;

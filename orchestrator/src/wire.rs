@@ -42,6 +42,16 @@ pub fn id_reuse(wanted: WorkflowIdReuse) -> IdReuse {
     }
 }
 
+/// The same as a caller says it.
+pub fn id_reuse_message(wanted: IdReuse) -> WorkflowIdReuse {
+    match wanted {
+        IdReuse::Join => WorkflowIdReuse::Unspecified,
+        IdReuse::AllowIfClosed => WorkflowIdReuse::AllowIfClosed,
+        IdReuse::AllowIfFailed => WorkflowIdReuse::AllowIfFailed,
+        IdReuse::TerminateIfOpen => WorkflowIdReuse::TerminateIfOpen,
+    }
+}
+
 /// Which run is meant; the newest under the workflow id if `run_id` is empty.
 ///
 /// # Errors
@@ -118,6 +128,12 @@ fn attribute(attribute: &Attribute) -> SearchAttribute {
     wire
 }
 
+/// Search attributes as a caller gives them.
+pub fn attribute_messages(given: Attributes) -> Vec<SearchAttribute> {
+    let message = |(name, value)| attribute(&Attribute { name, value: Some(value) });
+    given.into_iter().map(message).collect()
+}
+
 /// The search attributes that a caller gives; of two with one name the last.
 pub fn attributes(given: Vec<SearchAttribute>) -> Attributes {
     let value = |given: &SearchAttribute| match given.kind() {
@@ -146,16 +162,20 @@ pub fn attributes_json(changes: &[Attribute]) -> Bytes {
     serde_json::Value::from(object).to_string().into()
 }
 
-fn open_child(child: &OpenChild) -> WireChild {
-    let policy = match child.policy() {
+/// What becomes of a child, as callers see it.
+pub fn policy(policy: ParentClose) -> ParentClosePolicy {
+    match policy {
         ParentClose::Cancel => ParentClosePolicy::Cancel,
         ParentClose::Terminate => ParentClosePolicy::Terminate,
         ParentClose::Abandon => ParentClosePolicy::Abandon,
-    };
+    }
+}
+
+fn open_child(child: &OpenChild) -> WireChild {
     WireChild {
         workflow_id: child.workflow_id.clone(),
         workflow_type: child.workflow_type.clone(),
-        parent_close_policy: policy.into(),
+        parent_close_policy: policy(child.policy()).into(),
         started: child.is_started,
     }
 }

@@ -9,6 +9,7 @@ mod engine;
 mod forms;
 mod log_contract;
 mod log_damage;
+mod routing;
 mod service;
 mod system;
 mod tables_contract;

@@ -28,6 +28,10 @@ use super::replica::Replicas;
 use crate::error;
 use crate::server::deadline;
 
+/// The reason of a call that has certainly not left: it may be made again, whatever it does.
+pub const UNREACHABLE: &str = "UNREACHABLE";
+/// The reason of a call that broke on its way: it may have been served, and is repeated under the same request id.
+pub const CONNECTION_LOST: &str = "CONNECTION_LOST";
 /// How often a call is handed to a replica: once more if it has certainly not left.
 const MAX_SENDS: usize = 2;
 /// Calls to one service that wait for their answers to begin.
@@ -97,11 +101,10 @@ impl Balancer {
                     self.resent.increment(1);
                     request = back;
                 }
-                // Whether a call that broke on its way was served is not known: callers retry under the same
-                // request id.
                 Ok(Err(Failure::Broken(error))) => {
                     tracing::debug!(service = self.service, ?error, "a call broke on its way");
-                    break;
+                    let message = format!("the connection to the {} service broke", self.service);
+                    return Err(error::unavailable(CONNECTION_LOST, message, UNREACHABLE_RETRY));
                 }
                 Err(error) => {
                     tracing::debug!(service = self.service, %error, "a call met no connection");
@@ -110,7 +113,7 @@ impl Balancer {
             }
         }
         let message = format!("the {} service cannot be reached", self.service);
-        Err(error::unavailable("UNREACHABLE", message, UNREACHABLE_RETRY))
+        Err(error::unavailable(UNREACHABLE, message, UNREACHABLE_RETRY))
     }
 
     /// Gives the call to a replica; the call comes back when none is up.

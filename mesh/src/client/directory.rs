@@ -88,6 +88,18 @@ impl Directory {
         self.bind(service, Target::Remote(Arc::new(Balancer::new(service, replicas))));
     }
 
+    /// The way to one certain process among those that serve a service, whatever the service is bound to. It is connected
+    /// to for as long as the node, or a channel to it, is kept.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    #[must_use]
+    pub fn node(&self, service: &'static str, address: http::Uri) -> Node {
+        let target = Target::Remote(Arc::new(Balancer::new(service, vec![address])));
+        let slot = Slot { service, target: RwLock::new(Some(target)) };
+        Node { slot: Arc::new(slot), identity: Arc::clone(&self.identity) }
+    }
+
     fn bind(&self, service: &'static str, target: Target) {
         *self.slot(service).target.write() = Some(target);
     }
@@ -98,5 +110,32 @@ impl Directory {
             .entry(service)
             .or_insert_with(|| Arc::new(Slot { service, target: RwLock::new(None) }));
         Arc::clone(slot)
+    }
+}
+
+/// One process, reached by its address. Clones share the connection.
+#[derive(Clone)]
+pub struct Node {
+    slot: Arc<Slot>,
+    identity: Arc<Identity>,
+}
+
+impl Node {
+    /// Calls show the directory's service, unless they carry an `authorization` of their own.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        Channel::new(Arc::clone(&self.slot), Some(Arc::clone(&self.identity)))
+    }
+
+    /// The same, as `directory` calls: for what another service has asked of this one.
+    #[must_use]
+    pub fn channel_of(&self, directory: &Directory) -> Channel {
+        Channel::new(Arc::clone(&self.slot), Some(Arc::clone(&directory.identity)))
+    }
+
+    /// Calls show what they carry, and nothing if they carry nothing: see [`Directory::forwarding_channel`].
+    #[must_use]
+    pub fn forwarding_channel(&self) -> Channel {
+        Channel::new(Arc::clone(&self.slot), None)
     }
 }

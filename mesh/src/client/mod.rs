@@ -10,7 +10,8 @@ mod load;
 mod outgoing;
 mod replica;
 
+pub use balance::{CONNECTION_LOST, UNREACHABLE};
 pub use bearer::Bearer;
 pub use channel::{Channel, ChannelFuture};
-pub use directory::Directory;
+pub use directory::{Directory, Node};
 pub(crate) use outgoing::InProcess;

@@ -146,6 +146,12 @@ impl Caller {
         !self.is_anonymous() && !self.subject.starts_with(Self::SERVICE_PREFIX)
     }
 
+    /// The name of the service that calls, for example `order`; none if a person does, or nobody.
+    #[must_use]
+    pub fn service_name(&self) -> Option<&str> {
+        self.subject.strip_prefix(Self::SERVICE_PREFIX)
+    }
+
     /// Whether the caller has this role.
     #[must_use]
     pub fn has(&self, role: Role) -> bool {

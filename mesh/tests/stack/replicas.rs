@@ -222,7 +222,7 @@ async fn a_replica_that_dies_under_load_breaks_only_the_calls_that_it_had() {
         assert!(tally.failed.len() <= 1, "each caller had one call under way: {:?}", tally.failed);
         for failed in &tally.failed {
             assert_eq!(failed.code(), Code::Unavailable);
-            assert_eq!(reason_of(failed).as_deref(), Some("UNREACHABLE"));
+            assert_eq!(reason_of(failed).as_deref(), Some("CONNECTION_LOST"));
         }
     }
 }

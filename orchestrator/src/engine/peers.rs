@@ -86,6 +86,11 @@ pub enum PeerRequest {
         /// The first one wanted, from 0.
         from: u64,
     },
+    /// [`Engine::query`](super::engine::Engine::query) of the newest run; `View`.
+    Query {
+        /// The view's name.
+        name: String,
+    },
 }
 
 /// What people do to runs.
@@ -146,4 +151,6 @@ pub enum PeerReply {
     Outcome(Option<Outcome>),
     /// Consecutive events; none: there are no more yet.
     Events(Vec<HistoryEvent>),
+    /// The view: JSON.
+    View(Bytes),
 }

@@ -128,8 +128,8 @@ impl Service {
     /// Where a run stands now: the schedule itself looks when it matters to it. What is not on record any more stays as
     /// the schedule knows it.
     async fn look_at(&self, run: &mut ScheduleRun) {
-        if let Ok(found) = self.engine.describe(&run.workflow_id).await {
-            let summary = wire::summary(&found.row);
+        if let Ok(row) = self.engine.anywhere().row(&run.workflow_id).await {
+            let summary = wire::summary(&row);
             (run.state, run.failure) = (summary.state, summary.failure);
         }
     }

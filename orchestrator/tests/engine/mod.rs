@@ -17,7 +17,7 @@ mod embedded;
 mod errors;
 mod filters;
 mod filters_page;
-mod garden;
+pub mod garden;
 mod golden;
 mod heartbeat;
 mod interactions;

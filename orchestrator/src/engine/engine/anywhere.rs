@@ -160,6 +160,17 @@ impl Anywhere {
         }
     }
 
+    /// See [`Engine::query`]: of the newest run under a workflow id.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn query(&self, workflow_id: &str, name: &str) -> Result<Bytes, Error> {
+        match self.ask(workflow_id, PeerRequest::Query { name: name.to_owned() }).await? {
+            PeerReply::View(view) => Ok(view),
+            other => Err(unfit(&other)),
+        }
+    }
+
     /// The events of a run so far, from event `from` on.
     pub fn history(
         &self,

@@ -53,6 +53,9 @@ impl Engine {
             PeerRequest::Outcome { wait } => {
                 PeerReply::Outcome(self.outcome(workflow_id, wait).await?)
             }
+            PeerRequest::Query { name } => {
+                PeerReply::View(self.query(workflow_id.as_str(), &name).await?)
+            }
             PeerRequest::History { run_id, from } => self.part(workflow_id, run_id, from).await?,
         })
     }

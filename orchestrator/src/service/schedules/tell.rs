@@ -19,11 +19,13 @@ impl Service {
     /// What a schedule shows of itself.
     pub(super) async fn shown(&self, schedule_id: &str) -> Result<Shown, Status> {
         let id = workflow_id(schedule_id);
-        let state = self.engine.describe(&id).await.map_err(|error| of_run(error, schedule_id))?;
-        if state.row.state().is_closed() && state.row.state() != RunState::Continued {
+        // A list shows schedules of all nodes.
+        let runs = self.engine.anywhere();
+        let state = runs.row(&id).await.map_err(|error| of_run(error, schedule_id))?.state();
+        if state.is_closed() && state != RunState::Continued {
             return Err(not_found(schedule_id));
         }
-        let view = self.engine.query(&id, Shown::NAME).await;
+        let view = runs.query(&id, Shown::NAME).await;
         let view = view.map_err(|error| of_run(error, schedule_id))?;
         serde_json::from_slice(&view)
             .map_err(|error| status(Code::Internal, "SCHEDULE_FORM", error.to_string()))
