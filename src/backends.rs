@@ -65,12 +65,13 @@ pub const PRESETS: &[Preset] = &[Preset {
         ("cart.store", "redis"),
         ("user.sessions", "redis"),
         ("edge.rate_limits", "redis"),
+        ("order.store", "cql"),
         ("payment.store", "cql"),
         ("user.store", "cql"),
     ],
     copies: &[
         ("backends.redis", &["cart.redis", "user.redis", "edge.redis"]),
-        ("backends.cql", &["payment.cql", "user.cql"]),
+        ("backends.cql", &["order.cql", "payment.cql", "user.cql"]),
         ("backends.rabbitmq.url", &["bus.rabbitmq_url"]),
     ],
 }];
@@ -152,6 +153,7 @@ fn embedded_bus_reaches_all(config: &Config, roles: &[Role]) -> Result<()> {
 fn shared_store(config: &Config, role: Role) -> Option<&'static str> {
     match role {
         Role::Cart if config.cart.store == souk_cart::config::Store::Redis => Some("Redis"),
+        Role::Order if config.order.store == souk_order::config::Store::Cql => Some("CQL"),
         Role::Payment if config.payment.store == souk_payment::config::Store::Cql => Some("CQL"),
         Role::User if config.user.store == souk_user::config::Store::Cql => Some("CQL"),
         _ => None,
