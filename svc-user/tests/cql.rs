@@ -1,7 +1,10 @@
 //! Accounts in a keyspace that processes share: what one leaves half done, and the service on it.
 
 use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use souk_backends::cql_for_tests;
@@ -15,7 +18,6 @@ use souk_user::domain::User;
 use souk_user::store::{Cql, Registered, UserStore};
 use tempfile::TempDir;
 use tonic::Code;
-use uuid::Uuid;
 
 use crate::contract::{key, register, user};
 use crate::{START_MS, Shop, assert_refused};
@@ -62,42 +64,71 @@ impl Process {
     }
 }
 
+/// Polls work so often, and drops it where it is then; `None` when it was not done.
+async fn cut_off<T>(work: impl Future<Output = T>, polls: u32) -> Option<T> {
+    let mut work = pin!(work);
+    let mut left = polls;
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        work.as_mut().poll(context).map(Some)
+    })
+    .await
+}
+
+/// Logs in until there is an account, or nothing that is under way can make one any more.
+async fn logged_in(store: &Cql, email: &str) -> Option<User> {
+    for _ in 0..50 {
+        if let Some((made, _)) = store.credentials(email).await.unwrap() {
+            return Some(made);
+        }
+    }
+    None
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_registration_that_is_cut_off_anywhere_is_completed_or_never_was() {
     let Some(keyspace) = Keyspace::new() else { return };
     let (one, other) = tokio::join!(keyspace.process(), keyspace.process());
     let mut accounts = BTreeSet::new();
+    let mut left_alone = Vec::new();
     let mut cut = 0;
-    for step in 0..36 {
-        let after = Duration::from_micros(250 * step);
+    for (polls, who) in (1..14).flat_map(|polls| (0..4).map(move |who| (polls, who))) {
         let (first, key) = (user(), key("Register", 1));
-        let register_first = register(&one.store, &first, Some(&key));
-        cut += usize::from(tokio::time::timeout(after, register_first).await.is_err());
-        let made = match step % 3 {
+        let second = User { email: first.email.clone(), ..user() };
+        let done = cut_off(register(&one.store, &first, Some(&key)), polls).await;
+        cut += usize::from(done.is_none());
+        let made = match who {
             // The same request again.
-            0 => {
-                let again = User { id: Uuid::now_v7(), ..first.clone() };
-                match register(&other.store, &again, Some(&key)).await.unwrap() {
-                    Registered::New(made) | Registered::Before(made) => made,
-                }
-            }
-            // Somebody else wants the address.
-            1 => {
-                let second = User { email: first.email.clone(), ..user() };
-                let answer = register(&other.store, &second, None).await;
-                if answer.is_ok() { second } else { first.clone() }
-            }
-            // A login, or nothing: what was claimed is swept.
-            _ => match other.store.credentials(&first.email).await.unwrap() {
-                Some((made, _)) => made,
-                None => continue,
+            0 => match register(&other.store, &second, Some(&key)).await.unwrap() {
+                Registered::New(made) | Registered::Before(made) => made,
             },
+            // Somebody else wants the address.
+            1 => match register(&other.store, &second, None).await {
+                Ok(_) => second,
+                Err(_) => first.clone(),
+            },
+            // A login.
+            2 => match logged_in(&other.store, &first.email).await {
+                Some(made) => made,
+                None => {
+                    register(&other.store, &second, None).await.expect("nobody has the address");
+                    second
+                }
+            },
+            // Nobody: what was claimed is swept.
+            _ => {
+                left_alone.push((first, second));
+                continue;
+            }
         };
         assert_eq!(other.store.user(made.id).await.unwrap(), Some(made.clone()));
         assert_eq!(one.store.credentials(&first.email).await.unwrap().unwrap().0, made);
         accounts.insert(made.id.to_string());
     }
-    assert!(cut > 0, "nothing was cut off");
+    assert!(cut > 20, "{cut} were cut off");
 
     // Each account is told of, also those whose maker was cut off before it told.
     keyspace.clock.advance_ms(SWEEP_AFTER_MS + 1);
@@ -114,6 +145,11 @@ async fn a_registration_that_is_cut_off_anywhere_is_completed_or_never_was() {
         all_told = tokio::time::timeout(Duration::from_secs(30), all_told) => {
             all_told.expect("every account is told of");
         }
+    }
+    for (first, second) in left_alone {
+        let is_made = other.store.user(first.id).await.unwrap().is_some();
+        let is_taken = register(&other.store, &second, None).await.is_err();
+        assert_eq!(is_made, is_taken, "an address is claimed without an account");
     }
 }
 
