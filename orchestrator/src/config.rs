@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use souk_mesh::cql;
 
 use crate::engine::Options;
 use crate::engine::limits::RETENTION_DAYS;
 
 /// Section `workflow` of the configuration.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// How long events stay in the log before they are drained into the tables, in milliseconds.
@@ -19,6 +20,21 @@ pub struct Config {
     pub max_idle_runs: usize,
     /// How long closed runs are kept, in days; 0 keeps them for ever.
     pub retention_days: u64,
+    /// Where the log and the tables are kept.
+    pub store: Store,
+    /// How the CQL store is reached, where they are kept there.
+    pub cql: cql::Config,
+}
+
+/// Where the log and the tables are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Store {
+    /// In a folder of one process.
+    #[default]
+    Fjall,
+    /// In ScyllaDB or Cassandra.
+    Cql,
 }
 
 impl Default for Config {
@@ -29,6 +45,8 @@ impl Default for Config {
             idle_after_ms: idle_after.as_millis() as u64,
             max_idle_runs,
             retention_days: RETENTION_DAYS,
+            store: Store::default(),
+            cql: cql::Config::default(),
         }
     }
 }

@@ -29,6 +29,9 @@ pub enum Error {
     /// The store cannot be opened.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The CQL store cannot be opened.
+    #[error(transparent)]
+    Cql(#[from] souk_mesh::cql::Error),
     /// What is on record cannot be recovered.
     #[error(transparent)]
     Engine(#[from] engine::Error),

@@ -20,17 +20,13 @@ pub mod testing;
 mod wire;
 pub mod workflows;
 
-use std::sync::Arc;
-
 use souk_mesh::identity::Keys;
 use souk_mesh::platform::Platform;
 use souk_proto::workflow::v1::workflow_service_server::WorkflowServiceServer;
 use tonic::service::Routes;
 
 pub use config::Config;
-use engine::log::fjall::{FjallLog, Store};
 use engine::seams::Seams;
-use engine::tables::fjall::FjallTables;
 use engine::{Engine, Resources};
 pub use error::Error;
 use workflows::Participants;
@@ -44,11 +40,11 @@ pub const NAME: &str = "workflow";
 /// When the store cannot be opened or read, is damaged, or the bus refuses the queue.
 pub async fn start(platform: &Platform, config: Config) -> Result<Routes, Error> {
     let platform = platform.for_service(NAME);
-    let store = Arc::new(Store::open(&platform.data_folder(NAME)?)?);
+    let (log, tables) = store::open(&platform, &config).await?;
     let engine = system::open(
         config.options(),
-        Arc::new(FjallLog::new(Arc::clone(&store))),
-        Arc::new(FjallTables::new(store)),
+        log,
+        tables,
         Seams::system(),
         workflows::registry(),
         Resources::new().with(Participants::find(&platform.directory)),

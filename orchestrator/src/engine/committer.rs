@@ -1,5 +1,7 @@
 //! Group commit: every event that waits goes into one slot; the next slot forms while this one is written.
 
+mod flight;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,9 +15,7 @@ use super::core::Core;
 use super::drainer::DrainSlot;
 use super::effects::Effects;
 use super::ids::Slot;
-use super::limits::{
-    APPEND_RETRY_MS, EFFECTS_PER_TASK, MAX_APPEND_TRIES, MAX_SLOT_BYTES, MAX_WAITING_BYTES,
-};
+use super::limits::{APPEND_RETRY_MS, EFFECTS_PER_TASK, MAX_APPEND_TRIES, MAX_WAITING_BYTES};
 use super::log::Appended;
 use super::slot::SlotWriter;
 use super::tail::Chunk;
@@ -92,12 +92,12 @@ impl Committer {
     }
 
     /// Moves what waits into `batch`, which is empty, up to the size of a slot. A single commit may be larger than that.
-    fn take(&self, batch: &mut Vec<Commit>) {
+    fn take(&self, batch: &mut Vec<Commit>, slot_bytes: usize) {
         let mut waiting = self.waiting.lock();
         let mut bytes = 0;
         let fitting = waiting.iter().take_while(|commit| {
             bytes += commit.bytes();
-            bytes <= MAX_SLOT_BYTES
+            bytes <= slot_bytes
         });
         let count = fitting.count().max(1).min(waiting.len());
         if count == waiting.len() {
@@ -109,15 +109,18 @@ impl Committer {
     }
 }
 
-/// Writes batches until the engine stops or the log is lost. One slot is in flight at a time; several would need no more
-/// than to hold back what follows an unfinished one.
+/// Writes batches until the engine stops or the log is lost.
 pub(crate) async fn commit_all(core: Arc<Core>) {
+    if core.log.slots_in_flight() > 1 {
+        return flight::commit_all(core).await;
+    }
+    let slot_bytes = core.log.slot_bytes();
     let mut slot = Slot(0);
     let mut batch = 0;
     let mut commits = Vec::new();
     let mut memory = BytesMut::new();
     loop {
-        core.committer.take(&mut commits);
+        core.committer.take(&mut commits, slot_bytes);
         if commits.is_empty() {
             tokio::select! {
                 biased;
@@ -133,8 +136,6 @@ pub(crate) async fn commit_all(core: Arc<Core>) {
             core.fence();
             return;
         }
-        metrics::counter!("souk_engine_commits_total").increment(1);
-        metrics::histogram!("souk_engine_commit_events").record(commits.len() as f64);
         acknowledge(&core, slot, size, &mut commits);
         slot = slot.next();
     }
@@ -183,6 +184,8 @@ async fn append(core: &Arc<Core>, slot: Slot, bytes: Bytes) -> bool {
 /// The batch is durable: say so, hand it on to be drained, and let its effects out.
 fn acknowledge(core: &Arc<Core>, slot: Slot, bytes: usize, commits: &mut Vec<Commit>) {
     let (at_ms, count) = (core.now_ms(), commits.len());
+    metrics::counter!("souk_engine_commits_total").increment(1);
+    metrics::histogram!("souk_engine_commit_events").record(count as f64);
     let events: usize = commits.iter().map(Commit::bytes).sum();
     let mut cells = Vec::new();
     for commit in commits.iter().flat_map(Commit::chain) {

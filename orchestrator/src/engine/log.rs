@@ -26,6 +26,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::ids::{LogId, Slot};
+use super::limits::MAX_SLOT_BYTES;
 
 /// What became of an append.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +85,11 @@ pub trait Log: Send + Sync + 'static {
     /// journey over the network. The embedded log writes one behind the other.
     fn slots_in_flight(&self) -> usize {
         1
+    }
+
+    /// How many bytes of events a slot is to have at most, where more than one commit waits for it.
+    fn slot_bytes(&self) -> usize {
+        MAX_SLOT_BYTES
     }
 
     /// Forgets the slots before `before`. Called only for slots whose content the tables hold durably.

@@ -79,6 +79,10 @@ impl Log for SimLog {
         }
     }
 
+    fn slots_in_flight(&self) -> usize {
+        self.disk.slots_in_flight()
+    }
+
     async fn read(
         &self,
         log: LogId,

@@ -216,6 +216,10 @@ impl Log for CqlLog {
         SLOTS_IN_FLIGHT
     }
 
+    fn slot_bytes(&self) -> usize {
+        SLOT_BYTES
+    }
+
     async fn read(
         &self,
         log: LogId,

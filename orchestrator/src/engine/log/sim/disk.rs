@@ -86,6 +86,7 @@ pub(crate) struct State {
     counts: HashMap<Operation, u64>,
     faults: BTreeMap<(Operation, u64), Fault>,
     sync_latency: Duration,
+    slots_in_flight: usize,
     is_full: bool,
 }
 
@@ -175,6 +176,7 @@ impl Disk {
             counts: HashMap::new(),
             faults: BTreeMap::new(),
             sync_latency: Duration::ZERO,
+            slots_in_flight: 1,
             is_full: false,
         };
         Self {
@@ -187,6 +189,15 @@ impl Disk {
     /// Makes every sync take this long, so that events gather for the next slot as they do on a real disk.
     pub fn set_sync_latency(&self, latency: Duration) {
         self.state.lock().sync_latency = latency;
+    }
+
+    /// Lets engines that open the disk from now on write so many slots at once.
+    pub fn set_slots_in_flight(&self, count: usize) {
+        self.state.lock().slots_in_flight = count;
+    }
+
+    pub(crate) fn slots_in_flight(&self) -> usize {
+        self.state.lock().slots_in_flight
     }
 
     /// Makes the `nth` operation of a kind, counted from 0 on this disk, fail.
@@ -220,6 +231,7 @@ impl Disk {
         let tables = state.tables.after_crash(unsynced, &mut state.random);
         let next = Disk::with(log, tables, state.random.random(), self.clock.clone());
         next.set_sync_latency(state.sync_latency);
+        next.set_slots_in_flight(state.slots_in_flight);
         next
     }
 
