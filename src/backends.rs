@@ -156,6 +156,9 @@ fn shared_store(config: &Config, role: Role) -> Option<&'static str> {
         Role::Order if config.order.store == souk_order::config::Store::Cql => Some("CQL"),
         Role::Payment if config.payment.store == souk_payment::config::Store::Cql => Some("CQL"),
         Role::User if config.user.store == souk_user::config::Store::Cql => Some("CQL"),
+        Role::Workflow if config.workflow.store == souk_orchestrator::config::Store::Cql => {
+            Some("CQL")
+        }
         _ => None,
     }
 }

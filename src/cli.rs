@@ -89,8 +89,8 @@ impl Cli {
     pub async fn run(self) -> Result<()> {
         let config = || self.settings.load();
         match self.command.unwrap_or(Command::Up) {
-            Command::Up => process::up(config()?).await,
-            Command::Serve { roles } => process::serve(config()?, &roles).await,
+            Command::Up => Box::pin(process::up(config()?)).await,
+            Command::Serve { roles } => Box::pin(process::serve(config()?, &roles)).await,
             Command::Demo { edge } => {
                 let edge = edge.map_or_else(|| config().map(|c| c.listen.edge_url()), Ok)?;
                 demo::run(&edge).await

@@ -30,12 +30,12 @@ struct Ports {
 pub async fn up(mut config: Config) -> Result<()> {
     config.catalog.seed = true;
     let roles: Vec<Role> = Role::SERVICES.into_iter().chain([Role::Edge]).collect();
-    run(config, &roles).await
+    Box::pin(run(config, &roles)).await
 }
 
 /// Runs some roles until told to stop.
 pub async fn serve(config: Config, roles: &[Role]) -> Result<()> {
-    run(config, roles).await
+    Box::pin(run(config, roles)).await
 }
 
 async fn run(mut config: Config, roles: &[Role]) -> Result<()> {
