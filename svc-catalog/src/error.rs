@@ -1,10 +1,15 @@
 //! What can go wrong in the catalog, and what callers are told of it.
 
-use souk_mesh::{error as wire, platform, store};
+use std::time::Duration;
+
+use souk_mesh::{cql, error as wire, platform, store};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
 use crate::domain::MAX_ON_HAND;
+
+/// When a product that many change at once is worth another try.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// What can go wrong in the catalog.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +90,12 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The store on CQL failed.
+    #[error(transparent)]
+    Cql(#[from] cql::Error),
+    /// Other processes changed this product again and again; nothing was done.
+    #[error("product {0} is changed by too many at once")]
+    Contended(Uuid),
     /// What is stored breaks an invariant.
     #[error("the stored catalog is damaged: {0}")]
     Damaged(String),
@@ -168,6 +179,8 @@ impl From<Error> for Status {
                 wire::invalid_argument("INVALID_FIELDS", vec![violation])
             }
             Error::Store(error) => error.into(),
+            Error::Cql(error) => error.into(),
+            Error::Contended(_) => wire::unavailable("CONTENDED", told, RETRY_AFTER),
             Error::Damaged(_) | Error::Seed(_) | Error::Platform(_) => internal(&told),
         }
     }

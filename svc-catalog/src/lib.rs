@@ -2,11 +2,11 @@
 //!
 //! # Layout
 //! * [`domain`]: what the catalog is about, pure.
-//! * [`store`]: what it asks of a store, and [`store::sqlite`].
+//! * [`store`]: what it asks of a store, [`store::sqlite`] and [`store::cql`].
 //! * [`service`], with `requests` and `wire`: gRPC in and out. `events`: what others are told.
 //! * [`sweeper`]: ends forgotten holds. [`seed`] and [`pictures`]: the demonstration shop.
 
-mod config;
+pub mod config;
 pub mod domain;
 mod error;
 mod events;
@@ -29,22 +29,45 @@ use tonic::service::Routes;
 pub use config::Config;
 pub use error::Error;
 use service::Catalog;
+use store::Store;
+use store::cql::CqlStore;
 use store::sqlite::SqliteStore;
 
 /// The service's name in the directory and of its data folder.
 pub const NAME: &str = "catalog";
 
 /// Opens the store, starts the background work and returns the gRPC service.
+///
+/// # Errors
+/// When the store cannot be opened, or the demonstration shop not be put into it.
 pub async fn start(platform: &Platform, config: Config) -> Result<Routes, Error> {
-    let file = platform.data_folder(NAME)?.join("catalog.sqlite");
-    let store = Arc::new(SqliteStore::open(&file)?);
+    match config.store {
+        config::Store::Sqlite => {
+            let file = platform.data_folder(NAME)?.join("catalog.sqlite");
+            let store = Arc::new(SqliteStore::open(&file)?);
+            let bus = Arc::clone(&platform.bus);
+            outbox::spawn_relay(store.database(), bus, &platform.tasks, NAME);
+            serve(platform, &config, store).await
+        }
+        config::Store::Cql => {
+            let store = Arc::new(CqlStore::open(&config.cql, platform).await?);
+            serve(platform, &config, store).await
+        }
+    }
+}
+
+async fn serve<S: Store>(
+    platform: &Platform,
+    config: &Config,
+    store: Arc<S>,
+) -> Result<Routes, Error> {
+    let clock = Arc::clone(&platform.clock);
     if config.seed {
-        let added = seed::fill(store.as_ref(), platform.clock.now_ms()).await?;
+        let added = seed::fill(store.as_ref(), clock.now_ms()).await?;
         tracing::info!(added, "demonstration products");
     }
-    outbox::spawn_relay(store.database(), Arc::clone(&platform.bus), &platform.tasks, NAME);
     let every = Duration::from_millis(config.sweep_every_ms);
-    sweeper::spawn(Arc::clone(&store), Arc::clone(&platform.clock), &platform.tasks, every);
-    let catalog = Catalog::new(store, Arc::clone(&platform.clock), platform.pages.clone());
+    sweeper::spawn(Arc::clone(&store), Arc::clone(&clock), &platform.tasks, every);
+    let catalog = Catalog::new(store, clock, platform.pages.clone());
     Ok(Routes::new(CatalogServiceServer::new(catalog)))
 }

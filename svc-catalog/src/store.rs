@@ -4,7 +4,11 @@
 //! Each method that changes something is one atomic step: its check, its change, its events and
 //! the answer kept for its request id are durable together, or nothing of it is.
 
+mod answers;
+pub mod cql;
+mod refusals;
 pub mod sqlite;
+mod states;
 
 use async_trait::async_trait;
 pub use souk_mesh::idempotency::RequestKey;

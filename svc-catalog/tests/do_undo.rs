@@ -10,6 +10,8 @@ use tonic::Status;
 use uuid::Uuid;
 
 use crate::grpc::{Client, Shop, euro};
+use crate::support::cql::APART;
+use crate::support::unique;
 
 const STOCK: i64 = 10;
 const WANTED: i32 = 3;
@@ -24,8 +26,11 @@ struct Stock {
 
 impl Stock {
     async fn new(commits: bool) -> Stock {
-        let shop = Shop::open().await;
-        let category_id = shop.category("things").await;
+        Stock::of(Shop::open().await, commits).await
+    }
+
+    async fn of(shop: Shop, commits: bool) -> Stock {
+        let category_id = shop.category(&unique("things")).await;
         Stock { shop, category_id, commits }
     }
 
@@ -107,4 +112,13 @@ async fn reserve_and_release_keep_the_contract() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reserve_with_commit_and_release_keep_the_contract() {
     do_undo::run(&Stock::new(true).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn they_keep_it_on_cql_too() {
+    let Some(config) = APART.config() else { return };
+    for commits in [false, true] {
+        let shop = Shop::with(config.clone()).await;
+        do_undo::run(&Stock::of(shop, commits).await).await;
+    }
 }

@@ -44,7 +44,7 @@ impl Shop {
         Shop::with(Config::default()).await
     }
 
-    async fn with(config: Config) -> Shop {
+    pub async fn with(config: Config) -> Shop {
         let folder = tempfile::tempdir().unwrap();
         let clock = ManualClock::new(NOW);
         let platform = Platform::for_tests_at(folder.path(), Arc::new(clock.clone()));

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod contract;
+mod cql;
 mod do_undo;
 mod events;
 mod grpc;

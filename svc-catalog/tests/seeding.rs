@@ -5,14 +5,28 @@ use std::collections::HashSet;
 use souk_catalog::store::{ProductFilter, Store};
 use souk_catalog::{pictures, seed};
 
+use crate::support::cql::{SHOP, platform};
 use crate::support::{NOW, category, sqlite};
 
 #[tokio::test]
 async fn an_empty_store_is_filled_once() {
     let (_folder, store) = sqlite();
-    let added = seed::fill(store.as_ref(), NOW).await.unwrap();
+    is_filled_once(store.as_ref()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_store_on_cql_is_filled_once() {
+    if SHOP.config().is_none() {
+        return;
+    }
+    let (_folder, platform) = platform();
+    is_filled_once(&SHOP.store(&platform).await).await;
+}
+
+async fn is_filled_once(store: &dyn Store) {
+    let added = seed::fill(store, NOW).await.unwrap();
     assert!(added >= 60, "{added} products");
-    assert_eq!(seed::fill(store.as_ref(), NOW + 1).await.unwrap(), 0);
+    assert_eq!(seed::fill(store, NOW + 1).await.unwrap(), 0);
 
     let categories = store.list_categories(None, 100).await.unwrap();
     assert_eq!(categories.len(), 6);

@@ -1,5 +1,7 @@
 //! What the tests share: stores in folders that go away, and things to put into them.
 
+pub mod cql;
+
 use std::sync::Arc;
 
 use souk_catalog::domain::{Category, Hold, Inventory, Line, NewProduct, Release};
@@ -19,6 +21,11 @@ pub fn sqlite() -> (TempDir, Arc<SqliteStore>) {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(&folder.path().join("catalog.sqlite")).unwrap();
     (folder, Arc::new(store))
+}
+
+/// A name that nobody else uses, as stores are shared.
+pub fn unique(name: &str) -> String {
+    format!("{name}-{}", Uuid::new_v4())
 }
 
 pub fn key(method: &'static str) -> RequestKey {
@@ -56,7 +63,7 @@ pub fn new_product(category_id: Uuid, name: &str, initial_quantity: i64) -> NewP
 
 /// A product of which there are so many, in a category of its own.
 pub async fn stocked(store: &dyn Store, on_hand: i64) -> Uuid {
-    let category = category(store, &format!("c-{}", Uuid::new_v4())).await;
+    let category = category(store, &unique("c")).await;
     let product = new_product(category.id, "Thing", on_hand);
     store.create_product(product, key("CreateProduct"), NOW).await.unwrap().product.id
 }

@@ -29,6 +29,57 @@ pub async fn all_lines_are_held_or_none(store: Arc<dyn Store>) {
     assert_eq!(counts(store.as_ref(), few).await, (1, 1, 0));
 }
 
+pub async fn lines_of_many_products_are_sold_and_come_back(store: Arc<dyn Store>) {
+    let mut products = Vec::new();
+    for _ in 0..3 {
+        products.push(stocked(store.as_ref(), 5).await);
+    }
+    let all = |expected| {
+        let (store, products) = (Arc::clone(&store), products.clone());
+        async move {
+            for id in products {
+                assert_eq!(counts(store.as_ref(), id).await, expected);
+            }
+        }
+    };
+    let wish = hold(products.iter().map(|id| line(*id, 2)).collect());
+    let held = store.reserve(wish.clone(), NOW).await.unwrap();
+    assert_eq!(store.reserve(wish.clone(), NOW + 1).await.unwrap(), held);
+    assert_eq!((held.lines.clone(), held.version), (wish.lines.clone(), 1));
+    all((5, 2, 3)).await;
+    let extended = store.extend(held.id, HOLD_MS, NOW + 1).await.unwrap();
+    assert_eq!(extended.until_ms, LATER + 1);
+    let sold = store.commit(held.id, None, NOW).await.unwrap();
+    assert_eq!(store.commit(held.id, None, NOW).await.unwrap(), sold);
+    all((3, 0, 3)).await;
+    let back = store.release(release(held.id), NOW).await.unwrap();
+    assert_eq!(store.release(release(held.id), NOW).await.unwrap(), back);
+    assert_eq!((back.state, back.lines), (State::Released, wish.lines.clone()));
+    all((5, 0, 5)).await;
+    assert!(matches!(store.reserve(wish, NOW).await, Err(Error::Undone(_))));
+}
+
+pub async fn buyers_of_the_same_pairs_get_whole_pairs(store: Arc<dyn Store>) {
+    let (one, two) = (stocked(store.as_ref(), 30).await, stocked(store.as_ref(), 20).await);
+    let buyers = (0..60).map(|_| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            let wish = hold(vec![line(one, 1), line(two, 1)]);
+            store.reserve(wish.clone(), NOW).await?;
+            store.reserve(wish, NOW).await
+        })
+    });
+    let answers = join_all(buyers).await;
+    let held = answers.iter().filter(|answer| matches!(answer, Ok(Ok(_)))).count();
+    assert_eq!(held, 20);
+    let refused = |product_id| move |answer: &&Result<Result<_, Error>, _>| matches!(answer, Ok(Err(Error::SoldOut { product_id: gone, .. })) if *gone == product_id);
+    let refused =
+        (answers.iter().filter(refused(one)).count(), answers.iter().filter(refused(two)).count());
+    assert_eq!(refused.0 + refused.1, 40, "{answers:?}");
+    assert_eq!(counts(store.as_ref(), one).await, (30, 20, 10));
+    assert_eq!(counts(store.as_ref(), two).await, (20, 20, 0));
+}
+
 pub async fn a_thousand_buyers_of_a_hundred_pieces(store: Arc<dyn Store>) {
     let id = stocked(store.as_ref(), 100).await;
     let buyers = (0..1_000).map(|_| {

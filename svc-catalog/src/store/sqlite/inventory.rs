@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::{Write, products, rows};
 use crate::domain::{Inventory, Refusal, Stock};
 use crate::error::Error;
+use crate::store::refusals;
 
 /// The stock of one product.
 pub(super) fn read(connection: &Connection, product_id: Uuid) -> Result<Inventory, Error> {
@@ -60,16 +61,7 @@ impl NotChanged {
     pub(super) fn into_error(self, product_id: Uuid, requested: u32) -> Error {
         match self {
             NotChanged::Failed(error) => error,
-            NotChanged::Refused(Refusal::SoldOut { available }) => {
-                Error::SoldOut { product_id, available, requested }
-            }
-            NotChanged::Refused(Refusal::BelowReserved { on_hand, reserved }) => {
-                Error::StockNegative { on_hand, reserved }
-            }
-            NotChanged::Refused(Refusal::TooMany) => Error::TooManyOnHand,
-            NotChanged::Refused(refusal @ Refusal::NotReserved { .. }) => {
-                Error::Damaged(format!("stock of product {product_id}: {refusal}"))
-            }
+            NotChanged::Refused(refusal) => refusals::of_stock(refusal, product_id, requested),
         }
     }
 }

@@ -4,9 +4,10 @@ use rusqlite::{Connection, params};
 use uuid::Uuid;
 
 use super::{Write, inventory, rows};
-use crate::domain::{Change, Hold, Illegal, Inventory, Release, Reservation, StockEffect};
+use crate::domain::{Change, Hold, Inventory, Release, Reservation, StockEffect};
 use crate::error::Error;
 use crate::events;
+use crate::store::{refusals, states};
 
 /// The reason in the event of a hold that the sweeper ended.
 const EXPIRED: &str = "expired";
@@ -19,14 +20,15 @@ const FORGET_TOMBSTONES: &str = "DELETE FROM reservation WHERE rowid IN
 pub(super) fn reserve(write: &Write<'_>, hold: Hold) -> Result<Reservation, Error> {
     let id = hold.reservation_id;
     let known = find(write.connection, id)?;
-    let change = hold.on(known, write.now_ms).map_err(|illegal| refused(illegal, id))?;
+    let change = hold.on(known, write.now_ms).map_err(|illegal| refusals::of_step(illegal, id))?;
     apply(write, change, "")
 }
 
 pub(super) fn extend(write: &Write<'_>, id: Uuid, hold_ms: i64) -> Result<Reservation, Error> {
     let known = find(write.connection, id)?.ok_or(Error::ReservationNotFound(id))?;
-    let change = known.extend(hold_ms, write.now_ms).map_err(|illegal| refused(illegal, id))?;
-    apply(write, change, "").map_err(|error| not_had_again(error, id))
+    let change =
+        known.extend(hold_ms, write.now_ms).map_err(|illegal| refusals::of_step(illegal, id))?;
+    apply(write, change, "").map_err(|error| refusals::not_had_again(error, id))
 }
 
 pub(super) fn commit(
@@ -36,14 +38,15 @@ pub(super) fn commit(
 ) -> Result<Reservation, Error> {
     let known = find(write.connection, id)?.ok_or(Error::ReservationNotFound(id))?;
     let change = known.commit(not_after_ms, write.now_ms);
-    let change = change.map_err(|illegal| refused(illegal, id))?;
-    apply(write, change, "").map_err(|error| not_had_again(error, id))
+    let change = change.map_err(|illegal| refusals::of_step(illegal, id))?;
+    apply(write, change, "").map_err(|error| refusals::not_had_again(error, id))
 }
 
 pub(super) fn release(write: &Write<'_>, release: &Release) -> Result<Reservation, Error> {
     let id = release.reservation_id;
     let known = find(write.connection, id)?;
-    let change = release.on(known, write.now_ms).map_err(|illegal| refused(illegal, id))?;
+    let change =
+        release.on(known, write.now_ms).map_err(|illegal| refusals::of_step(illegal, id))?;
     apply(write, change, &release.reason)
 }
 
@@ -53,7 +56,7 @@ pub(super) fn expire_holds(write: &Write<'_>, limit: usize) -> Result<usize, Err
     let count = due.len();
     for reservation in due {
         let id = reservation.id;
-        let change = reservation.expire().map_err(|illegal| refused(illegal, id))?;
+        let change = reservation.expire().map_err(|illegal| refusals::of_step(illegal, id))?;
         apply(write, change, EXPIRED)?;
     }
     Ok(count)
@@ -123,32 +126,11 @@ fn put(write: &Write<'_>, reservation: &Reservation) -> Result<(), Error> {
             reservation.id.as_bytes(),
             reservation.order_id.as_bytes(),
             rows::line_bytes(&reservation.lines),
-            rows::state_number(reservation.state),
+            states::number(reservation.state),
             reservation.until_ms,
             reservation.version,
         ])?;
     Ok(())
-}
-
-fn refused(illegal: Illegal, id: Uuid) -> Error {
-    match illegal {
-        Illegal::Unknown => Error::ReservationNotFound(id),
-        Illegal::Undone => Error::Undone(id),
-        Illegal::AlreadyCommitted => Error::ReservationCommitted(id),
-        Illegal::Reused => Error::ReservationReused(id),
-        Illegal::TooLate => Error::TooLate,
-        Illegal::NotHeld => Error::Damaged(format!("reservation {id}: {illegal}")),
-    }
-}
-
-/// Whoever had a hold is told that it expired, not that the product is sold out.
-fn not_had_again(error: Error, id: Uuid) -> Error {
-    match error {
-        Error::SoldOut { product_id, available, .. } => {
-            Error::ReservationExpired { id, product_id, available }
-        }
-        other => other,
-    }
 }
 
 #[cfg(test)]

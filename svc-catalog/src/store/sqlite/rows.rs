@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::domain::{Category, Inventory, Line, Listed, Product, Reservation, State, Stock};
 use crate::error::Error;
+use crate::store::states;
 
 /// A statement that reads what [`listed`] needs, of product `p` and stock `s`.
 macro_rules! select_listed {
@@ -106,22 +107,8 @@ fn lines(bytes: &[u8]) -> Result<Vec<Line>, Error> {
     Ok(whole.iter().map(line).collect())
 }
 
-/// The number that stands for a state.
-pub(super) fn state_number(state: State) -> i64 {
-    match state {
-        State::Held => 1,
-        State::Committed => 2,
-        State::Released => 3,
-        State::Expired => 4,
-        State::Undone => 5,
-    }
-}
-
 fn state(number: i64) -> Result<State, Error> {
-    [State::Held, State::Committed, State::Released, State::Expired, State::Undone]
-        .into_iter()
-        .find(|state| state_number(*state) == number)
-        .ok_or_else(|| damaged(&format!("reservation state {number}")))
+    states::of_number(number).ok_or_else(|| damaged(&format!("reservation state {number}")))
 }
 
 fn damaged(what: &str) -> Error {
