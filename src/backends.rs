@@ -81,16 +81,21 @@ pub const PRESETS: &[Preset] = &[Preset {
 /// # Errors
 /// What contradicts what, and what to set.
 pub fn check(config: &Config, roles: &[Role]) -> Result<()> {
-    if config.backends.kind == Kind::Real {
-        addresses_are_there(&config.backends)?;
-    }
+    addresses_are_there(&config.backends)?;
     if config.bus.rabbitmq_url.is_none() {
         embedded_bus_reaches_all(config, roles)?;
     }
     Ok(())
 }
 
-fn addresses_are_there(backends: &Backends) -> Result<()> {
+/// Refuses real backends without addresses.
+///
+/// # Errors
+/// Which are missing.
+pub fn addresses_are_there(backends: &Backends) -> Result<()> {
+    if backends.kind == Kind::Embedded {
+        return Ok(());
+    }
     let no_contact_points = backends.cql.as_ref().is_none_or(|cql| cql.contact_points.is_empty());
     let no_url =
         backends.rabbitmq.as_ref().is_none_or(|broker| broker.url.expose_secret().is_empty());
@@ -151,16 +156,69 @@ fn embedded_bus_reaches_all(config: &Config, roles: &[Role]) -> Result<()> {
 
 /// The store of a role that several processes can share, if it has such a one.
 fn shared_store(config: &Config, role: Role) -> Option<&'static str> {
-    match role {
-        Role::Cart if config.cart.store == souk_cart::config::Store::Redis => Some("Redis"),
-        Role::Order if config.order.store == souk_order::config::Store::Cql => Some("CQL"),
-        Role::Payment if config.payment.store == souk_payment::config::Store::Cql => Some("CQL"),
-        Role::User if config.user.store == souk_user::config::Store::Cql => Some("CQL"),
-        Role::Workflow if config.workflow.store == souk_orchestrator::config::Store::Cql => {
-            Some("CQL")
-        }
-        _ => None,
+    let is_on_redis = redis_in_use(config).into_iter().any(|(name, _)| name == role.name());
+    let is_on_cql = keyspaces_in_use(config).iter().any(|keyspace| keyspace.service == role.name());
+    match (is_on_cql, is_on_redis) {
+        (true, _) => Some("CQL"),
+        (false, true) => Some("Redis"),
+        (false, false) => None,
     }
+}
+
+/// Every connection to Redis that the configuration asks for, with the role that uses it.
+pub fn redis_in_use(config: &Config) -> Vec<(&'static str, &redis::Config)> {
+    let Config { cart, user, edge, .. } = config;
+    let all = [
+        (souk_cart::NAME, &cart.redis, cart.store == souk_cart::config::Store::Redis),
+        (souk_user::NAME, &user.redis, user.sessions == souk_user::config::Sessions::Redis),
+        (souk_edge::NAME, &edge.redis, edge.rate_limits == souk_edge::config::RateLimits::Redis),
+    ];
+    all.into_iter().filter(|(_, _, used)| *used).map(|(name, redis, _)| (name, redis)).collect()
+}
+
+/// A service's keyspace that the configuration asks for.
+pub struct Keyspace<'a> {
+    /// The role.
+    pub service: &'static str,
+    /// How it is reached.
+    pub cql: &'a cql::Config,
+    /// The version of the tables that this build makes.
+    pub version: u32,
+}
+
+/// Every keyspace that the configuration asks for.
+pub fn keyspaces_in_use(config: &Config) -> Vec<Keyspace<'_>> {
+    let Config { order, payment, user, workflow, .. } = config;
+    let all = [
+        (
+            souk_order::NAME,
+            &order.cql,
+            souk_order::store::cql::SCHEMA_VERSION,
+            order.store == souk_order::config::Store::Cql,
+        ),
+        (
+            souk_payment::NAME,
+            &payment.cql,
+            souk_payment::store::CQL_SCHEMA_VERSION,
+            payment.store == souk_payment::config::Store::Cql,
+        ),
+        (
+            souk_user::NAME,
+            &user.cql,
+            souk_user::store::CQL_SCHEMA_VERSION,
+            user.store == souk_user::config::Store::Cql,
+        ),
+        (
+            souk_orchestrator::NAME,
+            &workflow.cql,
+            souk_orchestrator::store::cql::MIGRATIONS.len() as u32,
+            workflow.store == souk_orchestrator::config::Store::Cql,
+        ),
+    ];
+    all.into_iter()
+        .filter(|(.., used)| *used)
+        .map(|(service, cql, version, _)| Keyspace { service, cql, version })
+        .collect()
 }
 
 fn is_on_this_machine(address: &Uri) -> bool {

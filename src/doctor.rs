@@ -1,5 +1,7 @@
 //! `souk doctor`: looks at the machine, the configuration and a running shop, and says what is wrong.
 
+mod backends;
+
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -55,6 +57,7 @@ pub async fn run(load: impl Fn() -> Result<Config>) -> Result<()> {
     tell("configuration", Finding::Good("every key is known and every value fits".to_owned()));
     tell("clock", clock());
     tell("data folder", data_folder(&config.data));
+    backends::look(&config, &mut tell).await;
     let running = services(&config, &mut tell).await;
     for (name, address) in [
         ("edge", config.listen.edge),

@@ -11,6 +11,7 @@ mod browser;
 mod challenge;
 mod crash;
 mod dead_letters;
+mod doctor;
 mod grpcurl;
 mod mesh;
 mod network;

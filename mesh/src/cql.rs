@@ -15,6 +15,7 @@
 mod batch;
 mod config;
 mod error;
+pub mod look;
 mod migration;
 pub mod outbox;
 pub mod slots;
@@ -36,7 +37,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 pub use batch::Batch;
 pub use config::Config;
 pub use error::Error;
-pub use migration::{Migration, version};
+pub use migration::{Migration, SERVICE, version};
 pub use statement::{Kind, Prepared};
 
 /// Statements under way at once; beyond it a call is refused as [`Error::Overloaded`].

@@ -11,6 +11,7 @@
 
 mod config;
 mod link;
+mod look;
 mod reply;
 mod script;
 
@@ -22,6 +23,7 @@ use tonic::{Code, Status};
 
 pub use config::{Config, Url};
 use link::Link;
+pub use look::Look;
 pub use reply::Reply;
 pub use script::Script;
 

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::domain::{Change, NewRefund, Payment, Refund, State};
 use crate::error::Error;
 pub use cql::CqlStore;
+pub use cql::SCHEMA_VERSION as CQL_SCHEMA_VERSION;
 pub use sqlite::SqliteStore;
 
 /// A payment to put on record before the provider is asked.

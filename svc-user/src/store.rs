@@ -7,7 +7,7 @@ use async_trait::async_trait;
 pub use souk_mesh::idempotency::RequestKey;
 use uuid::Uuid;
 
-pub use cql::Cql;
+pub use cql::{Cql, SCHEMA_VERSION as CQL_SCHEMA_VERSION};
 pub use sqlite::Sqlite;
 
 use crate::domain::{Address, AddressChange, User};

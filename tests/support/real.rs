@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use souk_backends::{Part, RabbitMq, Redis, cql_for_tests, there_or_skipped};
+use souk_mesh::cql::{self, Kind, Session};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -52,6 +53,24 @@ impl Real {
         let prefix = &self.prefix;
         std::fs::write(&file, format!("{text}cql.keyspace_prefix = \"{prefix}\"\n{more}")).unwrap();
         file
+    }
+
+    /// The same as settings.
+    pub fn own_settings(&self) -> Vec<String> {
+        self.settings(&self.redis.url(), &self.rabbitmq.url(), &self.contact_points.join(","))
+    }
+
+    /// Has the tables of a service say that a later build has changed them.
+    pub async fn pretend_newer(&self, service: &str) {
+        let config = cql::Config {
+            contact_points: self.contact_points.clone(),
+            keyspace_prefix: self.prefix.clone(),
+            ..cql::Config::default()
+        };
+        let session = Session::connect(&config, service).await.unwrap();
+        let text = "INSERT INTO {}.schema_version (component, version, name) VALUES (?, ?, ?)";
+        let insert = session.prepare(Kind::Write, text).await.unwrap();
+        session.write(&insert, (cql::SERVICE, 99, "of a later build")).await.unwrap();
     }
 
     /// The same as settings, with other addresses: of proxies before the parts.

@@ -13,6 +13,7 @@ mod dead;
 mod kept;
 mod ledger;
 mod link;
+pub mod look;
 mod message;
 mod publisher;
 mod queue;

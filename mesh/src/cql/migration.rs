@@ -23,7 +23,7 @@ pub struct Migration {
 }
 
 /// The service's tables, in the version table.
-pub(crate) const SERVICE: &str = "service";
+pub const SERVICE: &str = "service";
 /// The mesh's own tables there.
 pub(crate) const MESH: &str = "mesh";
 

@@ -44,6 +44,8 @@ use crate::{Error, NAME};
 use tables::Tables;
 use telling::Teller;
 
+/// The version of the tables that this build makes.
+pub const SCHEMA_VERSION: u32 = schema::MIGRATIONS.len() as u32;
 /// Queues for changes; orders share them by their ids.
 const TURNS: usize = 256;
 /// What a marker calls the placing of an order: this, and the request's digest.

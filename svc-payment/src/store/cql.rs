@@ -48,6 +48,9 @@ use lists::{Lists, REFUNDS, TOMBSTONES};
 use rows::damaged;
 use schema::{MIGRATIONS, Statements};
 
+/// The version of the tables that this build makes.
+pub const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;
+
 /// Payments in a keyspace that processes share.
 #[derive(Clone)]
 pub struct CqlStore {

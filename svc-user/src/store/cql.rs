@@ -24,6 +24,9 @@ use accounts::{Accounts, Claim, Origin};
 use books::{Decided, Edit};
 use schema::{MIGRATIONS, Statements};
 
+/// The version of the tables that this build makes.
+pub const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;
+
 /// The store in a keyspace that processes share.
 #[derive(Clone)]
 pub struct Cql {

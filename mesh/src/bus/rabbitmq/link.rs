@@ -13,7 +13,7 @@ use crate::bus::Error;
 /// hangs is usually found out by those.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(25);
 /// How long a connection may take to be made.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Pause after a connection could not be made, doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
