@@ -42,6 +42,9 @@ async fn run(mut config: Config, roles: &[Role]) -> Result<()> {
     backends::check(&config, roles)?;
     let telemetry = telemetry::init("souk", &config.telemetry)?;
     let ports = Ports::take(&config, roles).await?;
+    if config.workflow.address.is_empty() {
+        config.workflow.address = url(ports.internal.local_addr()?);
+    }
     let clock = Arc::new(SystemClock);
     let platform = Platform::open(&config.data, clock, config.limits, &config.bus)
         .with_context(|| format!("the data folder {} cannot be used", config.data.display()))?;

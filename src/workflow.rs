@@ -4,6 +4,7 @@ mod batch;
 mod count;
 mod input;
 mod list;
+mod nodes;
 pub mod output;
 mod reset;
 mod show;
@@ -44,6 +45,8 @@ pub enum Command {
     Turns(turns::Turns),
     /// Shows which runs do not get on, by type and step, with the cause.
     Unmoved(unmoved::List),
+    /// Shows which nodes share the runs, and how.
+    Nodes(nodes::List),
     /// Has a run, open or ended, begin again from an event of its history. What is not done again is undone.
     Reset(reset::Reset),
     /// Sends a signal.
@@ -131,6 +134,7 @@ pub async fn run(config: &Config, command: Command) -> Result<()> {
         Command::Show(show) => show::print(&mut client, show).await,
         Command::Reset(reset) => reset::run(&mut client, reset).await,
         Command::Turns(turns) => turns::print(&mut client, turns).await,
+        Command::Nodes(list) => nodes::print(&mut client, list).await,
         Command::Unmoved(list) => unmoved::print(&mut client, list).await,
         Command::Query(Query { workflow_id, name }) => {
             let request = QueryWorkflowRequest { workflow_id, query: name, ..Default::default() };
@@ -191,7 +195,8 @@ async fn act(client: &mut Client, command: Command) -> Result<()> {
         | Command::Start(_)
         | Command::Update(_)
         | Command::Turns(_)
-        | Command::Unmoved(_) => {}
+        | Command::Unmoved(_)
+        | Command::Nodes(_) => {}
     }
     Ok(())
 }

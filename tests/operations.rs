@@ -132,6 +132,12 @@ fn looks(shop: &Shop, paid: &str) {
     assert_eq!(json(shop, &["workflow", "unmoved"]), [Value::Null; 0]);
     let said = text(shop, &["workflow", "unmoved"]);
     assert_eq!(said.lines().count(), 1, "{said}");
+    // A shop on one machine is one node that owns everything.
+    let nodes = json(shop, &["workflow", "nodes"]);
+    let owned = nodes[0]["partitions"].as_array().map(Vec::len);
+    assert_eq!((nodes.len(), owned), (1, Some(256)), "{nodes:?}");
+    let said = text(shop, &["workflow", "nodes"]);
+    assert!(said.lines().nth(1).is_some_and(|line| line.contains("live")), "{said}");
 }
 
 fn reset<'a>(id: &'a str, target: &[&'a str]) -> Vec<&'a str> {

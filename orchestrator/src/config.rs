@@ -24,6 +24,9 @@ pub struct Config {
     pub store: Store,
     /// How the CQL store is reached, where they are kept there.
     pub cql: cql::Config,
+    /// Where the other orchestrators on that store reach this one, `http://host:port`: its process fills in the port that its
+    /// services have, on this machine, if it is empty.
+    pub address: String,
 }
 
 /// Where the log and the tables are kept.
@@ -47,6 +50,7 @@ impl Default for Config {
             retention_days: RETENTION_DAYS,
             store: Store::default(),
             cql: cql::Config::default(),
+            address: String::new(),
         }
     }
 }

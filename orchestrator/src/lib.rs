@@ -12,6 +12,7 @@ mod history;
 pub mod replay;
 pub mod routing;
 mod service;
+mod shared;
 mod signals;
 pub mod store;
 pub mod system;
@@ -40,7 +41,10 @@ pub const NAME: &str = "workflow";
 /// When the store cannot be opened or read, is damaged, or the bus refuses the queue.
 pub async fn start(platform: &Platform, config: Config) -> Result<Routes, Error> {
     let platform = platform.for_service(NAME);
-    let (log, tables) = store::open(&platform, &config).await?;
+    if config.store == config::Store::Cql {
+        return shared::start(&platform, config).await;
+    }
+    let (log, tables) = store::open_folder(&platform)?;
     let engine = system::open(
         config.options(),
         log,

@@ -4,6 +4,7 @@ mod batch;
 mod histories;
 mod list;
 mod message;
+mod nodes;
 mod reset;
 mod schedules;
 mod start;
@@ -22,17 +23,17 @@ use souk_proto::workflow::v1::{
     CreateScheduleRequest, CreateScheduleResponse, DeleteScheduleRequest, DeleteScheduleResponse,
     DescribeScheduleRequest, DescribeScheduleResponse, DescribeWorkflowRequest,
     DescribeWorkflowResponse, ExportHistoriesRequest, ExportHistoriesResponse,
-    GetWorkflowHistoryRequest, GetWorkflowHistoryResponse, ListSchedulesRequest,
-    ListSchedulesResponse, ListUnmovedRequest, ListUnmovedResponse, ListWorkflowTurnsRequest,
-    ListWorkflowTurnsResponse, ListWorkflowsRequest, ListWorkflowsResponse, PauseScheduleRequest,
-    PauseScheduleResponse, PauseWorkflowRequest, PauseWorkflowResponse, QueryWorkflowRequest,
-    QueryWorkflowResponse, ResetWorkflowRequest, ResetWorkflowResponse, ResumeWorkflowRequest,
-    ResumeWorkflowResponse, RetryStepRequest, RetryStepResponse, SignalWorkflowRequest,
-    SignalWorkflowResponse, SkipStepRequest, SkipStepResponse, StartWorkflowRequest,
-    StartWorkflowResponse, TerminateWorkflowRequest, TerminateWorkflowResponse,
-    TriggerScheduleRequest, TriggerScheduleResponse, UnpauseScheduleRequest,
-    UnpauseScheduleResponse, UpdateScheduleRequest, UpdateScheduleResponse, UpdateWorkflowRequest,
-    UpdateWorkflowResponse,
+    GetWorkflowHistoryRequest, GetWorkflowHistoryResponse, ListNodesRequest, ListNodesResponse,
+    ListSchedulesRequest, ListSchedulesResponse, ListUnmovedRequest, ListUnmovedResponse,
+    ListWorkflowTurnsRequest, ListWorkflowTurnsResponse, ListWorkflowsRequest,
+    ListWorkflowsResponse, PauseScheduleRequest, PauseScheduleResponse, PauseWorkflowRequest,
+    PauseWorkflowResponse, QueryWorkflowRequest, QueryWorkflowResponse, ResetWorkflowRequest,
+    ResetWorkflowResponse, ResumeWorkflowRequest, ResumeWorkflowResponse, RetryStepRequest,
+    RetryStepResponse, SignalWorkflowRequest, SignalWorkflowResponse, SkipStepRequest,
+    SkipStepResponse, StartWorkflowRequest, StartWorkflowResponse, TerminateWorkflowRequest,
+    TerminateWorkflowResponse, TriggerScheduleRequest, TriggerScheduleResponse,
+    UnpauseScheduleRequest, UnpauseScheduleResponse, UpdateScheduleRequest, UpdateScheduleResponse,
+    UpdateWorkflowRequest, UpdateWorkflowResponse,
 };
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status};
@@ -160,6 +161,13 @@ impl WorkflowService for Service {
     ) -> Result<Response<BoxStream<ExportHistoriesResponse>>, Status> {
         let workflow_type = request.into_inner().workflow_type;
         Ok(Response::new(histories::export(self.engine.clone(), workflow_type)))
+    }
+
+    async fn list_nodes(
+        &self,
+        _: Request<ListNodesRequest>,
+    ) -> Result<Response<ListNodesResponse>, Status> {
+        Ok(Response::new(nodes::list(&self.engine)))
     }
 
     async fn list_unmoved(

@@ -124,6 +124,24 @@ impl Keyspace {
     }
 }
 
+impl Keyspace {
+    /// A connection of its own, to a keyspace in which nothing is.
+    pub async fn empty(&self) -> cql::Session {
+        let session = self.session().await;
+        empty(&session).await;
+        session
+    }
+}
+
+async fn empty(session: &cql::Session) {
+    let tables = TABLES.map(|table| async move {
+        let truncate = format!("TRUNCATE {{}}.{table}");
+        let truncate = session.prepare(cql::Kind::Write, &truncate).await.unwrap();
+        session.write(&truncate, ()).await.unwrap();
+    });
+    futures::future::join_all(tables).await;
+}
+
 impl Clustered {
     pub fn new(keyspace: &Arc<Keyspace>) -> Self {
         Self { keyspace: keyspace.clone(), is_clean: false }
@@ -133,16 +151,12 @@ impl Clustered {
         if std::mem::replace(&mut self.is_clean, true) {
             return;
         }
-        let tables = TABLES.map(|table| async move {
-            let truncate = format!("TRUNCATE {{}}.{table}");
-            let truncate = session.prepare(cql::Kind::Write, &truncate).await.unwrap();
-            session.write(&truncate, ()).await.unwrap();
-        });
-        futures::future::join_all(tables).await;
+        empty(session).await;
     }
 }
 
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
+    "cluster",
     "log_slot",
     "log_part",
     "log_trim",

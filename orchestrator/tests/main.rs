@@ -9,6 +9,7 @@ mod engine;
 mod forms;
 mod log_contract;
 mod log_damage;
+mod membership_contract;
 mod routing;
 mod service;
 mod system;

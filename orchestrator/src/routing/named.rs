@@ -156,8 +156,14 @@ mod tests {
 
     #[test]
     fn every_method_either_names_a_run_or_is_for_all_of_them() {
-        let of_all =
-            ["ListWorkflows", "CountWorkflows", "ExportHistories", "ListUnmoved", "ListSchedules"];
+        let of_all = [
+            "ListWorkflows",
+            "CountWorkflows",
+            "ExportHistories",
+            "ListUnmoved",
+            "ListNodes",
+            "ListSchedules",
+        ];
         let service = souk_proto::pool().get_service_by_name(SERVICE).unwrap();
         for method in service.methods() {
             let is_named = of(&format!("/{SERVICE}/{}", method.name())).is_some();

@@ -5,6 +5,7 @@
 //! writes nothing: see [`tables`]. docs/ENGINE-STORAGE.md has the schema, and how consistent each statement is.
 
 pub mod log;
+pub mod membership;
 mod merge;
 mod schema;
 pub mod tables;
@@ -12,6 +13,7 @@ pub mod tables;
 use souk_mesh::cql::{Config, Error, Session};
 
 pub use self::log::CqlLog;
+pub use self::membership::CqlMembership;
 pub use self::schema::MIGRATIONS;
 pub use self::tables::CqlTables;
 

@@ -1,9 +1,12 @@
 //! Nodes that stand still for longer than their lease, and wake up believing that nothing has happened.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use souk_orchestrator::engine::Error;
 use souk_orchestrator::engine::membership::NodeState;
+use souk_orchestrator::engine::membership::sim::Fault;
 
 use super::world::{World, until};
 use crate::engine::bank::Behaviour;
@@ -73,6 +76,38 @@ async fn a_step_that_a_frozen_node_has_under_way_is_made_elsewhere_under_the_sam
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_seal_alone_stops_a_node_that_hears_nothing_of_the_others() {
+    let world = World::new(6);
+    let is_cut = Arc::new(AtomicBool::new(false));
+    let cut = is_cut.clone();
+    let faults = Arc::new(move |_| cut.load(Ordering::SeqCst).then_some(Fault::Unavailable));
+    let one = world.node_with("one", world.record.with_faults(faults)).await;
+    let two = world.node("two").await;
+    world.settled(&[&one, &two]).await;
+    let names: Vec<String> = (0..8).map(|number| world.id_of(&one, number)).collect();
+    world.bank.next("deposit", &vec![Behaviour::FailFor(8_000); names.len()]);
+    for name in &names {
+        world.start(name, "transfer", &Transfer::default()).await;
+    }
+    let calls = |name: &str, step: &str| world.bank.effect(&format!("{name}/{step}/1")).calls;
+    until("each was tried", || names.iter().all(|name| calls(name, "deposit") == 1)).await;
+    one.gate.freeze();
+    for name in &names {
+        world.check_transfer(name).await;
+    }
+    is_cut.store(true, Ordering::SeqCst);
+    one.gate.thaw();
+    // It tries its steps again, and cannot record that they worked: nothing that follows from them is begun.
+    one.engine.fenced().await;
+    tokio::time::sleep(LONGER_THAN_THE_LEASE).await;
+    for name in &names {
+        assert!(calls(name, "deposit") <= 3, "{name}");
+        assert_eq!((calls(name, "book"), calls(name, "announce")), (1, 1), "{name}");
+        world.check_transfer(name).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_stands_still_for_less_goes_on() {
     let world = World::new(4);
     let [one, two] = world.nodes().await;
@@ -90,10 +125,6 @@ async fn a_node_that_stands_still_for_less_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_cannot_say_that_it_is_alive_answers_nothing_from_its_memory() {
-    use souk_orchestrator::engine::membership::sim::Fault;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
-
     let world = World::new(5);
     let is_cut = Arc::new(AtomicBool::new(false));
     let cut = is_cut.clone();

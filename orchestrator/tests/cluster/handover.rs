@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use souk_orchestrator::engine::membership::sim::Fault;
 use souk_orchestrator::engine::row::RunState;
 use souk_orchestrator::engine::step::Irreversible;
-use souk_orchestrator::engine::{ChildWorkflow, Cx, Failure, Registry};
+use souk_orchestrator::engine::{ChildWorkflow, Cx, Error, Failure, Registry};
 
 use super::world::World;
 use crate::engine::bank::Behaviour;
@@ -96,6 +96,48 @@ async fn what_is_under_way_goes_on_where_its_partition_goes() {
         world.settled(&[&one]).await;
         finish(&world, RUNS).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_does_nothing_more_for_runs_that_it_has_handed_over() {
+    let world = World::new(1);
+    let [one] = world.nodes().await;
+    // Every run fails at its second step, and would be tried again on this node long after it was handed over.
+    world.bank.next("deposit", &vec![Behaviour::FailFor(8_000); RUNS]);
+    for number in 0..RUNS {
+        world.start(&format!("run{number}"), "transfer", &Transfer::default()).await;
+    }
+    let two = world.node("two").await;
+    assert!(world.settled(&[&one, &two]).await < Duration::from_secs(4));
+    assert!(one.engine.leave(Duration::from_secs(4)).await);
+    assert_eq!(one.engine.loaded_runs(), 0);
+    for number in 0..RUNS {
+        let name = format!("run{number}");
+        world.check_transfer(&name).await;
+        let calls = |step: &str| world.bank.effect(&format!("{name}/{step}/1")).calls;
+        assert_eq!((calls("deposit"), calls("book"), calls("announce")), (2, 1, 1), "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_run_that_moves_is_told_to_ask_elsewhere() {
+    let world = World::new(2);
+    let [one] = world.nodes().await;
+    let order = Transfer { confirm: true, ..Transfer::default() };
+    world.start("w", "transfer", &order).await;
+    let since = tokio::time::Instant::now();
+    let waiting = async {
+        let outcome = one.engine.outcome("w", Duration::from_secs(3_600)).await;
+        (outcome, since.elapsed())
+    };
+    let moving = async {
+        let two = world.node("two").await;
+        world.settled(&[&one, &two]).await;
+        assert!(one.engine.leave(Duration::from_secs(20)).await);
+    };
+    let ((outcome, told), ()) = super::world::both(waiting, moving).await;
+    assert!(matches!(outcome, Err(Error::NotOwner { .. })), "{outcome:?}");
+    assert!(told < Duration::from_secs(10), "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]

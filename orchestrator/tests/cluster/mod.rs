@@ -7,4 +7,5 @@ mod growth;
 mod handover;
 mod network;
 mod node;
+mod real;
 mod world;

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use souk_orchestrator::engine::Engine;
 use souk_orchestrator::engine::ids::{LogId, Slot};
-use souk_orchestrator::engine::log::sim::SimLog;
 use souk_orchestrator::engine::log::{Appended, Error as LogError, Log, Written};
 
 use super::gate::Gate;
@@ -24,14 +23,14 @@ pub enum Death {
 
 /// The log as one node writes it.
 pub struct NodeLog {
-    inner: SimLog,
+    inner: Arc<dyn Log>,
     gate: Arc<Gate>,
     appends: AtomicU64,
     death: Mutex<Option<Death>>,
 }
 
 impl NodeLog {
-    pub fn new(inner: SimLog, gate: Arc<Gate>) -> NodeLog {
+    pub fn new(inner: Arc<dyn Log>, gate: Arc<Gate>) -> NodeLog {
         NodeLog { inner, gate, appends: AtomicU64::new(0), death: Mutex::new(None) }
     }
 

@@ -8,14 +8,18 @@ use std::time::Duration;
 use futures::StreamExt;
 use souk_orchestrator::engine::cluster::Cluster;
 use souk_orchestrator::engine::event::Body;
+use souk_orchestrator::engine::log::Log;
 use souk_orchestrator::engine::log::sim::{Disk, SimLog};
 use souk_orchestrator::engine::membership::sim::SimMembership;
 use souk_orchestrator::engine::membership::{Membership, NodeState};
 use souk_orchestrator::engine::partition::{PARTITIONS, Partition, PartitionSet};
 use souk_orchestrator::engine::row::RunState;
 use souk_orchestrator::engine::seams::{Seams, SeededRandom, TokioClock};
+use souk_orchestrator::engine::tables::Tables;
 use souk_orchestrator::engine::tables::sim::SimTables;
-use souk_orchestrator::engine::{Engine, Error, Outcome, Registry, Resources, StartRequest};
+use souk_orchestrator::engine::{
+    Engine, Error, Options, Outcome, Registry, Resources, StartRequest,
+};
 use souk_orchestrator::system;
 use souk_orchestrator::testing::quick;
 
@@ -67,8 +71,20 @@ impl World {
 
     /// The same, with a record of nodes that fails where the test wants it to.
     pub async fn node_with(&self, address: &str, record: impl Membership) -> Node {
+        let log = Arc::new(SimLog::new(&self.disk));
+        self.node_on(address, log, Arc::new(SimTables::new(&self.disk)), Arc::new(record)).await
+    }
+
+    /// The same, on stores of its own.
+    pub async fn node_on(
+        &self,
+        address: &str,
+        log: Arc<dyn Log>,
+        tables: Arc<dyn Tables>,
+        membership: Arc<dyn Membership>,
+    ) -> Node {
         let gate = Gate::new();
-        let log = Arc::new(NodeLog::new(SimLog::new(&self.disk), gate.clone()));
+        let log = Arc::new(NodeLog::new(log, gate.clone()));
         let seams = Seams {
             clock: self.clock.clone(),
             random: Arc::new(SeededRandom::new(self.seed.fetch_add(1, Ordering::Relaxed))),
@@ -76,14 +92,16 @@ impl World {
             attempts: None,
         };
         let cluster = Cluster {
-            membership: Arc::new(record),
+            membership,
             peers: Arc::new(self.network.clone()),
             address: address.to_owned(),
         };
-        let stores = (log.clone() as _, Arc::new(SimTables::new(&self.disk)) as _);
+        let stores = (log.clone() as _, tables);
         let resources = Resources::new().with(self.bank.clone());
         let registry = self.registry.clone();
-        let joined = system::join(quick(), stores, cluster, seams, registry, resources).await;
+        // Much of what is durable is not in the tables yet, whenever something happens.
+        let options = Options { drain_delay: Duration::from_millis(700), ..quick() };
+        let joined = system::join(options, stores, cluster, seams, registry, resources).await;
         let node = Node { address: address.to_owned(), engine: joined.unwrap(), gate, log };
         self.network.add(&node);
         node

@@ -7,5 +7,6 @@ mod children;
 mod events;
 mod history;
 mod lists;
+mod nodes;
 mod replay;
 mod starts;
