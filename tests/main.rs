@@ -9,6 +9,7 @@ mod architecture;
 mod backends;
 mod browser;
 mod challenge;
+mod cluster;
 mod crash;
 mod dead_letters;
 mod doctor;

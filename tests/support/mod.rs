@@ -2,6 +2,7 @@
 //! books, and patience.
 
 mod caller;
+mod cluster;
 mod ledger;
 mod load;
 mod program;
@@ -12,6 +13,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 pub use caller::{Caller, Way, one};
+pub use cluster::Cluster;
 pub use ledger::Ledger;
 pub use load::{Load, until_known};
 pub use program::Program;

@@ -115,7 +115,7 @@ const PROOFS: &[Step] = &[
         without_tools: Without::Nothing,
         shares_cql: false,
         upgrades: true,
-        commands: &[&["cargo", "test", "--package", "souk", "--locked", "real"]],
+        commands: &[&["cargo", "test", "--package", "souk", "--locked", "cluster::"]],
     },
     Step {
         name: "network",
