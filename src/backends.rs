@@ -71,7 +71,7 @@ pub const PRESETS: &[Preset] = &[Preset {
     ],
     copies: &[
         ("backends.redis", &["cart.redis", "user.redis", "edge.redis"]),
-        ("backends.cql", &["order.cql", "payment.cql", "user.cql"]),
+        ("backends.cql", &["order.cql", "payment.cql", "user.cql", "workflow.cql"]),
         ("backends.rabbitmq.url", &["bus.rabbitmq_url"]),
     ],
 }];

@@ -16,6 +16,7 @@ mod doctor;
 mod grpcurl;
 mod mesh;
 mod network;
+mod nodes;
 mod operations;
 mod ordering;
 mod process;
