@@ -93,8 +93,10 @@ impl Session {
             .known_nodes(&config.contact_points)
             .connection_timeout(CONNECT_LIMIT)
             .default_execution_profile_handle(profile.into_handle())
-            // Statements name their tables in full; nothing here reads the schema from the driver.
-            .fetch_schema_metadata(false);
+            // Where the replicas of a row are follows from how its keyspace is replicated: the driver goes to them first.
+            .keyspaces_to_fetch([keyspace.as_str()])
+            // Once, when all of a migration is done.
+            .refresh_metadata_on_auto_schema_agreement(false);
         if let Some((user, password)) = config.credentials() {
             builder = builder.user(user, password);
         }
@@ -214,6 +216,12 @@ impl Session {
         answer.map_err(|error| error::of_execution(Kind::Write, error))?;
         let agreed = self.shared.driver.await_schema_agreement().await;
         agreed.map(drop).map_err(|error| Error::Unavailable(error.to_string()))
+    }
+
+    /// Learns where rows are, after the keyspace was made.
+    pub(crate) async fn look_again(&self) -> Result<(), Error> {
+        let looked = self.shared.driver.refresh_metadata().await;
+        looked.map_err(|error| Error::Unavailable(error.to_string()))
     }
 
     async fn read(

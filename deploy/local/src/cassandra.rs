@@ -128,7 +128,8 @@ impl Node<'_> {
     }
 
     fn arguments(&self, folder: &Path, configuration: &Path) -> Vec<String> {
-        let heap = if self.is_alone { "1G" } else { "640M" };
+        // One alone may serve the tests of all crates, each with keyspaces of its own, and a table costs a MiB or two.
+        let heap = if self.is_alone { "2G" } else { "640M" };
         let mut arguments = vec![
             format!("-Xms{heap}"),
             format!("-Xmx{heap}"),

@@ -65,7 +65,8 @@ pub(super) async fn migrate(
         }
     }
     lease.give_back(session).await?;
-    done
+    done?;
+    session.look_again().await
 }
 
 async fn is_up_to_date(
