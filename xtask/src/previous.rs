@@ -11,8 +11,7 @@ use crate::tools::root;
 /// Which commit that is.
 const COMMIT: &str = "HEAD~1";
 
-/// Builds it, and says where it is; `None` where the history does not reach back that far, which is said aloud. What it
-/// has in common with this build is compiled once: both are built in one target folder.
+/// Builds it, and says where it is; `None` where the history does not reach back that far, which is said aloud.
 ///
 /// # Errors
 /// When it cannot be built.
@@ -45,14 +44,17 @@ pub fn program() -> Result<Option<PathBuf>> {
         .arg(&archive)
         .arg("--directory")
         .arg(&source))?;
-    let target = root().join("target");
+    // A target folder of its own: in a common one, cargo takes what it compiled of one source for that of the other, as
+    // their crates have the same names and places within their workspaces.
+    let target = folder.join("target");
     run(Command::new("cargo")
         .args(["build", "--locked", "--package", "souk", "--manifest-path"])
         .arg(source.join("Cargo.toml"))
         .arg("--target-dir")
-        .arg(&target))?;
-    // The next build of this commit puts its own program there.
-    std::fs::copy(target.join("debug/souk"), &program)?;
+        .arg(&target)
+        .env("CARGO_INCREMENTAL", "0"))?;
+    std::fs::rename(target.join("debug/souk"), &program)?;
+    std::fs::remove_dir_all(target)?;
     std::fs::remove_file(archive)?;
     Ok(Some(program))
 }
