@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use souk_backends::rounds;
 
-use crate::support::{Load, Cluster, pause, seed};
+use crate::support::{Cluster, Load, pause, seed};
 
 /// CQL nodes; each row is on all of them.
 const CQL_NODES: u8 = 3;
