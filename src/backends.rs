@@ -63,15 +63,17 @@ pub const PRESETS: &[Preset] = &[Preset {
     value: "real",
     sets: &[
         ("cart.store", "redis"),
+        ("catalog.store", "cql"),
         ("user.sessions", "redis"),
         ("edge.rate_limits", "redis"),
         ("order.store", "cql"),
         ("payment.store", "cql"),
         ("user.store", "cql"),
+        ("workflow.store", "cql"),
     ],
     copies: &[
         ("backends.redis", &["cart.redis", "user.redis", "edge.redis"]),
-        ("backends.cql", &["order.cql", "payment.cql", "user.cql", "workflow.cql"]),
+        ("backends.cql", &["catalog.cql", "order.cql", "payment.cql", "user.cql", "workflow.cql"]),
         ("backends.rabbitmq.url", &["bus.rabbitmq_url"]),
     ],
 }];
@@ -188,8 +190,14 @@ pub struct Keyspace<'a> {
 
 /// Every keyspace that the configuration asks for.
 pub fn keyspaces_in_use(config: &Config) -> Vec<Keyspace<'_>> {
-    let Config { order, payment, user, workflow, .. } = config;
+    let Config { catalog, order, payment, user, workflow, .. } = config;
     let all = [
+        (
+            souk_catalog::NAME,
+            &catalog.cql,
+            souk_catalog::store::cql::SCHEMA_VERSION,
+            catalog.store == souk_catalog::config::Store::Cql,
+        ),
         (
             souk_order::NAME,
             &order.cql,

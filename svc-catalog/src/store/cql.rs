@@ -43,6 +43,8 @@ use products::Products;
 use reservations::Reservations;
 use told::Told;
 
+/// The version of the tables that this build makes.
+pub const SCHEMA_VERSION: u32 = schema::MIGRATIONS.len() as u32;
 /// Rows that one call reads side by side.
 const READ_AT_ONCE: usize = 32;
 /// The reason in the event of a hold that the sweeper ended.
