@@ -15,7 +15,7 @@ use super::core::Core;
 use super::drainer::DrainSlot;
 use super::effects::Effects;
 use super::ids::Slot;
-use super::limits::{APPEND_RETRY_MS, EFFECTS_PER_TASK, MAX_APPEND_TRIES, MAX_WAITING_BYTES};
+use super::limits::{APPEND_RETRY_MS, EFFECTS_PER_TASK, MAX_WAITING_BYTES};
 use super::log::Appended;
 use super::slot::SlotWriter;
 use super::tail::Chunk;
@@ -159,7 +159,7 @@ fn encode(
 
 /// Whether the slot holds these bytes. An unknown outcome is resolved by the same bytes again.
 async fn append(core: &Arc<Core>, slot: Slot, bytes: Bytes) -> bool {
-    for _ in 0..MAX_APPEND_TRIES {
+    for tried in 1..=core.log.append_tries() {
         match core.log.append(core.log_id, slot, bytes.clone()).await {
             Appended::Applied => return true,
             Appended::Lost => {
@@ -167,12 +167,17 @@ async fn append(core: &Arc<Core>, slot: Slot, bytes: Bytes) -> bool {
                 return false;
             }
             Appended::Unknown(why) => {
-                tracing::warn!(
-                    log = core.log_id.0,
-                    slot = slot.0,
-                    why,
-                    "an append's outcome is unknown"
-                );
+                // The 1st, 2nd, 4th, 8th …: it may take long.
+                if tried.is_power_of_two() {
+                    let log = core.log_id.0;
+                    tracing::warn!(
+                        log,
+                        slot = slot.0,
+                        tried,
+                        why,
+                        "an append's outcome is unknown"
+                    );
+                }
                 core.seams.clock.sleep(Duration::from_millis(APPEND_RETRY_MS)).await;
             }
         }

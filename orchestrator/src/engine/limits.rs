@@ -82,6 +82,9 @@ pub const MAX_LOADED_RUNS: usize = 400_000;
 pub const OVERLOAD_RETRY_MS: u64 = 200;
 /// Tries of one append whose outcome stays unknown, before the node gives up its log.
 pub const MAX_APPEND_TRIES: u32 = 20;
+/// The same for a log in a store that is a journey away: more than an hour of tries. Others notice a node that only it
+/// keeps silent within seconds, and seal its log.
+pub const MAX_DISTANT_APPEND_TRIES: u32 = 36_000;
 /// Pause between two such tries, in milliseconds.
 pub const APPEND_RETRY_MS: u64 = 100;
 /// Effects that one task releases after a slot has become durable.

@@ -26,7 +26,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::ids::{LogId, Slot};
-use super::limits::MAX_SLOT_BYTES;
+use super::limits::{MAX_APPEND_TRIES, MAX_SLOT_BYTES};
 
 /// What became of an append.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +90,12 @@ pub trait Log: Send + Sync + 'static {
     /// How many bytes of events a slot is to have at most, where more than one commit waits for it.
     fn slot_bytes(&self) -> usize {
         MAX_SLOT_BYTES
+    }
+
+    /// How often an append whose outcome stays unknown is tried before the node gives its log up. A disk of its own that
+    /// fails for long is broken; a store that is a journey away may come back, and until then nothing is lost by waiting.
+    fn append_tries(&self) -> u32 {
+        MAX_APPEND_TRIES
     }
 
     /// Forgets the slots before `before`. Called only for slots whose content the tables hold durably.

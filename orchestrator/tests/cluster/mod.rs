@@ -1,5 +1,6 @@
 //! Engines on many nodes, over one simulated store and in paused time.
 
+mod away;
 mod deaths;
 mod frozen;
 mod gate;

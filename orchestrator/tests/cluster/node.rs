@@ -64,6 +64,18 @@ impl Log for NodeLog {
         appended
     }
 
+    fn slots_in_flight(&self) -> usize {
+        self.inner.slots_in_flight()
+    }
+
+    fn slot_bytes(&self) -> usize {
+        self.inner.slot_bytes()
+    }
+
+    fn append_tries(&self) -> u32 {
+        self.inner.append_tries()
+    }
+
     async fn read(
         &self,
         log: LogId,

@@ -31,6 +31,8 @@ use crate::engine::transfer;
 
 /// How long something may take that a cluster does about a death.
 pub const TAKEOVER: Duration = Duration::from_secs(15);
+/// Slots that a node writes at once, as on a store that is a journey away.
+const SLOTS_IN_FLIGHT: usize = 4;
 const LONG: Duration = Duration::from_secs(24 * 3600);
 
 /// See the module.
@@ -53,6 +55,7 @@ impl World {
         let clock = Arc::new(TokioClock::starting_at(1_800_000_000_000));
         let disk = Disk::new(seed, clock.clone());
         disk.set_sync_latency(Duration::from_millis(1));
+        disk.set_slots_in_flight(SLOTS_IN_FLIGHT);
         World {
             disk,
             record: SimMembership::new(),

@@ -36,6 +36,7 @@ pub use self::disk::{Disk, Fault, Operation, Unsynced};
 
 use super::{Appended, Error, Log, Written};
 use crate::engine::ids::{LogId, Slot};
+use crate::engine::limits::{MAX_APPEND_TRIES, MAX_DISTANT_APPEND_TRIES};
 
 /// The log form of a [`Disk`].
 pub struct SimLog {
@@ -81,6 +82,11 @@ impl Log for SimLog {
 
     fn slots_in_flight(&self) -> usize {
         self.disk.slots_in_flight()
+    }
+
+    /// A log with several slots in flight stands for one that is a journey away.
+    fn append_tries(&self) -> u32 {
+        if self.slots_in_flight() > 1 { MAX_DISTANT_APPEND_TRIES } else { MAX_APPEND_TRIES }
     }
 
     async fn read(

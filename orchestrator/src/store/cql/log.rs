@@ -23,6 +23,7 @@ use souk_mesh::cql::{self, Kind, Prepared, Session};
 use self::parts::Parts;
 use super::{signed, unsigned};
 use crate::engine::ids::{LogId, Slot};
+use crate::engine::limits::MAX_DISTANT_APPEND_TRIES;
 use crate::engine::log::{Appended, Error, Log, Written};
 
 /// Slots that may be appended at once.
@@ -218,6 +219,10 @@ impl Log for CqlLog {
 
     fn slot_bytes(&self) -> usize {
         SLOT_BYTES
+    }
+
+    fn append_tries(&self) -> u32 {
+        MAX_DISTANT_APPEND_TRIES
     }
 
     async fn read(
