@@ -147,7 +147,7 @@ impl Shop {
         if !verdict.holds() {
             for case in verdict.broken(Rule::AtRest).iter().take(SHOWN) {
                 println!("{case}");
-                let words = case.split(' ');
+                let words = case.split([' ', '/', ':']);
                 words.filter(|word| word.len() == UUID_CHARS).for_each(|id| self.tell_of(id));
             }
             panic!("the shop does not hold what it promises");

@@ -23,7 +23,6 @@ use super::limits::{
 };
 use super::row::{Cursor, RunRow};
 use super::tables::DrainStep;
-use super::tail::Undrained;
 use change::change_to;
 pub(crate) use change::{change_of, unpack_from};
 
@@ -189,8 +188,9 @@ async fn drain_some(core: &Arc<Core>) -> u64 {
     let (count, bytes) = (slots.len() as u64, slots.iter().map(|slot| slot.bytes).sum());
     let Some(last) = slots.last() else { return 0 };
     let cursor = Cursor { log: core.log_id, slot: last.slot.next() };
-    // Each is named once, until it is drained.
     let cells: Vec<Arc<RunCell>> = slots.into_iter().flat_map(|slot| slot.cells).collect();
+    // Once, however often the tables refuse: what becomes durable from here on names the cell in one slot, not in more.
+    cells.iter().for_each(|cell| cell.begin_draining());
     loop {
         match drain_cells(core, cursor, &cells).await {
             Ok(()) => break,
@@ -212,7 +212,6 @@ async fn drain_some(core: &Arc<Core>) -> u64 {
 /// What is to be taken off a cell once its step is applied.
 struct Drained {
     cell: Arc<RunCell>,
-    count: u32,
     row: Arc<RunRow>,
 }
 
@@ -225,19 +224,17 @@ async fn drain_cells(
     let mut drained = Vec::with_capacity(cells.len());
     let mut plain = Vec::new();
     for cell in cells {
-        cell.begin_draining();
         plain.clear();
         let undrained = cell.tail.lock().undrained(cell.run_id, cell.durable(), &mut plain)?;
         let Some(undrained) = undrained else { continue };
         step.runs.push(change_to(&undrained, &plain));
-        let Undrained { count, after: row, .. } = undrained;
-        drained.push(Drained { cell: cell.clone(), count, row });
+        drained.push(Drained { cell: cell.clone(), row: undrained.after });
     }
     core.tables.apply(step).await?;
-    for Drained { cell, count, row } in drained {
+    for Drained { cell, row } in drained {
         let is_closed = row.state().is_closed();
         {
-            cell.tail.lock().drained(count, row);
+            cell.tail.lock().drained(row);
         }
         if is_closed {
             core.directory.remove(&cell);

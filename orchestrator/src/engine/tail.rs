@@ -166,17 +166,19 @@ impl Tail {
         Ok(Some(Undrained { before: self.row.clone(), after, count }))
     }
 
-    /// The tables have the next `count` events, and this row.
-    pub fn drained(&mut self, count: u32, row: Arc<RunRow>) {
-        let mut left = count;
+    /// The tables have this row, and the events that make it. To be told twice changes nothing.
+    pub fn drained(&mut self, row: Arc<RunRow>) {
+        if row.next_sequence <= self.first_sequence {
+            return;
+        }
         while let Some(chunk) = self.chunks.front() {
-            match left.checked_sub(chunk.count) {
-                Some(rest) if left > 0 => left = rest,
-                _ => break,
+            let end = self.first_sequence + u64::from(chunk.count);
+            if end > row.next_sequence {
+                break;
             }
+            self.first_sequence = end;
             self.chunks.pop_front();
         }
-        self.first_sequence += u64::from(count);
         if self.chunks.is_empty() {
             self.newest = None;
         }
@@ -262,14 +264,16 @@ mod tests {
         let first = tail.undrained(RUN, 4, &mut plain).unwrap().unwrap();
         assert_eq!((first.count, first.after.next_sequence, first.before.is_none()), (4, 4, true));
         assert_eq!(plain, written(&commits()[..2]));
-        tail.drained(first.count, first.after.clone());
+        for _ in 0..2 {
+            tail.drained(first.after.clone());
+        }
         assert_eq!((tail.len(), tail.row()), (2, Some(&*first.after)));
 
         plain.clear();
         let rest = tail.undrained(RUN, 6, &mut plain).unwrap().unwrap();
         assert_eq!((rest.count, rest.before.as_ref()), (2, Some(&first.after)));
         assert_eq!(plain, written(&commits()[2..]));
-        tail.drained(rest.count, rest.after.clone());
+        tail.drained(rest.after.clone());
         assert!(tail.is_drained() && tail.undrained(RUN, 6, &mut plain).unwrap().is_none());
         assert!(tail.between(RUN, 5, 6).is_none(), "the tables have it");
     }

@@ -13,6 +13,7 @@ mod clock;
 mod crash;
 mod crowds;
 pub mod deaths;
+mod draining;
 mod embedded;
 mod errors;
 mod filters;

@@ -46,6 +46,8 @@ pub enum Fault {
     UnknownApplied,
     /// Appends only: answers [`Appended::Unknown`](super::Appended::Unknown), and the slot was not written.
     UnknownNotApplied,
+    /// Writes to the tables only: nothing is written, and the answer is an error.
+    Refused,
     /// Appends only: somebody else has just written these bytes to the slot.
     Fenced(Bytes),
     /// Takes this long.
@@ -67,7 +69,7 @@ pub enum Unsynced {
 
 /// Why a write was refused.
 #[derive(Debug, thiserror::Error)]
-#[error("no space left on the simulated disk")]
+#[error("the simulated disk refuses the write")]
 pub(crate) struct Refusal;
 
 /// A simulated disk. Clones are the same disk.
@@ -271,7 +273,7 @@ impl Disk {
         self.alive().await;
         {
             let mut state = self.state.lock();
-            if state.is_full {
+            if state.is_full || fault == Some(&Fault::Refused) {
                 return Err(Refusal);
             }
             side(&mut state).write(write);
