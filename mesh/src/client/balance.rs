@@ -28,11 +28,11 @@ use super::replica::Replicas;
 use crate::error;
 use crate::server::deadline;
 
-/// The reason of a call that has certainly not left: it may be made again, whatever it does.
+/// The reason of a call that was certainly not served: it may be made again, whatever it does.
 pub const UNREACHABLE: &str = "UNREACHABLE";
 /// The reason of a call that broke on its way: it may have been served, and is repeated under the same request id.
 pub const CONNECTION_LOST: &str = "CONNECTION_LOST";
-/// How often a call is handed to a replica: once more if it has certainly not left.
+/// How often a call is handed to a replica: once more if it was certainly not served.
 const MAX_SENDS: usize = 2;
 /// Calls to one service that wait for their answers to begin.
 const MAX_UNANSWERED: usize = 16_384;
@@ -97,7 +97,7 @@ impl Balancer {
             };
             match under_way.await {
                 Ok(Ok(response)) => return Ok(response),
-                Ok(Err(Failure::Unsent(back))) => {
+                Ok(Err(Failure::Unserved(back))) => {
                     self.resent.increment(1);
                     request = back;
                 }

@@ -6,6 +6,8 @@ mod bearer;
 mod channel;
 mod connection;
 mod directory;
+mod heard;
+mod kept;
 mod load;
 mod outgoing;
 mod replica;

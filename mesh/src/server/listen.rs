@@ -25,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt as _};
 
+use super::linger::Lingering;
+
 /// Connections at once; more wait in the system's backlog.
 const MAX_CONNECTIONS: usize = 16_384;
 /// Calls at once on one connection.
@@ -89,7 +91,8 @@ where
         let drain = drain.clone();
         connections.spawn(async move {
             let service = TowerToHyperService::new(service);
-            let connection = builder.serve_connection(TokioIo::new(stream), service);
+            let connection =
+                builder.serve_connection(TokioIo::new(Lingering::new(stream)), service);
             let mut connection = pin!(connection);
             let grace = tokio::select! {
                 ended = connection.as_mut() => return ended_with(ended, peer),

@@ -10,6 +10,7 @@ mod authenticate;
 mod body;
 pub(crate) mod deadline;
 mod details;
+mod linger;
 mod listen;
 mod method;
 mod metrics;

@@ -1,5 +1,6 @@
 //! Drain: what is under way finishes, streams go elsewhere, nothing waits for ever.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use http::{Request, StatusCode};
 use souk_mesh::error::reason_of;
 use souk_mesh::{server, telemetry};
 use souk_proto::catalog::v1::catalog_service_server::CatalogServiceServer;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::StreamExt as _;
@@ -81,6 +83,58 @@ async fn a_drain_cuts_what_does_not_end() {
     shop.server.tasks.drain(DRAIN_LIMIT).await.unwrap();
     served.await.unwrap().unwrap();
     assert_eq!(call.await.unwrap().unwrap_err().code(), Code::Unavailable);
+}
+
+/// One frame of HTTP/2 (RFC 9113, 4.1) on stream 0.
+fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags, 0, 0, 0, 0], payload].concat()
+}
+
+/// The kind and the payload of the next frame; nothing at the end.
+async fn next_frame(stream: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
+    let mut head = [0; 9];
+    match stream.read_exact(&mut head).await {
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return None,
+        read => read.unwrap(),
+    };
+    let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+    stream.read_exact(&mut payload).await.unwrap();
+    Some((head[3], payload))
+}
+
+#[tokio::test]
+async fn a_client_that_still_sends_while_the_server_drains_is_not_met_by_a_reset() {
+    const SETTINGS: u8 = 4;
+    const PING: u8 = 6;
+    const GOAWAY: u8 = 7;
+    const ACK: u8 = 1;
+    const NO_SUCH_FRAME: u8 = 0xfa;
+    let shop = Shop::open(Way::Sockets, Stub::new()).await;
+    let mut stream = TcpStream::connect(shop.address.unwrap()).await.unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    stream.write_all(&frame(SETTINGS, 0, &[])).await.unwrap();
+    assert_eq!(next_frame(&mut stream).await.unwrap().0, SETTINGS);
+
+    let tasks = shop.server.tasks.clone();
+    let drained = tokio::spawn(async move { tasks.drain(DRAIN_LIMIT).await });
+    let mut goodbyes = 0;
+    while let Some((kind, payload)) = next_frame(&mut stream).await {
+        match kind {
+            PING => stream.write_all(&frame(PING, ACK, &payload)).await.unwrap(),
+            GOAWAY => goodbyes += 1,
+            _ => {}
+        }
+    }
+    assert_eq!(goodbyes, 2, "no new calls; then: these were the last that I took");
+    // More than enough turns for the server to close the socket, had it not waited for us.
+    for _ in 0..1_000 {
+        stream.write_all(&frame(NO_SUCH_FRAME, 0, &[0; 64])).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    assert!(!drained.is_finished());
+    drop(stream);
+    drained.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -99,6 +99,13 @@ impl Replicas {
         runtime.shutdown_background();
     }
 
+    /// It is told to stop, and finishes what it has.
+    async fn drain(&mut self, replica: usize) {
+        let (runtime, platform) = self.running[replica].take().unwrap();
+        platform.tasks.drain(DRAIN_LIMIT).await.unwrap();
+        runtime.shutdown_background();
+    }
+
     /// Waits until the metric says so of the replica.
     async fn becomes(&self, replica: usize, up: f64) {
         let address = self.addresses[replica];
@@ -265,4 +272,41 @@ async fn where_nobody_is_a_call_fails_soon_and_the_first_that_comes_is_called_at
     }
     replicas.start(1, answers(1)).await;
     assert_eq!(replicas.call().await.unwrap(), 1, "it is not waited for the next attempt");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_that_are_replaced_one_after_the_other_fail_no_call() {
+    let mut replicas = Replicas::of((0..2).map(answers).collect()).await;
+    let client = replicas.client.clone();
+    let caller =
+        Replicas { data: tempfile::tempdir().unwrap(), client, running: vec![], addresses: vec![] };
+    let tallies = caller
+        .calls_while(async {
+            for round in 0..6 {
+                let replica = round % 2;
+                replicas.drain(replica).await;
+                replicas.becomes(replica, 0.0).await;
+                replicas.start(replica, answers(replica)).await;
+                replicas.becomes(replica, 1.0).await;
+            }
+        })
+        .await;
+    for tally in &tallies {
+        assert!(tally.failed.is_empty(), "{:?}", tally.failed);
+    }
+    let served = |replica| tallies.iter().map(|tally| tally.served_by(replica)).sum::<usize>();
+    assert!(served(0) > 0 && served(1) > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_never_looks_at_its_connection_gets_no_call() {
+    let mut replicas = Replicas::none(2);
+    // The system takes connections for it, as it does for a process that is frozen.
+    let frozen = std::net::TcpListener::bind(replicas.addresses[0]).unwrap();
+    replicas.start(1, answers(1)).await;
+    replicas.becomes(1, 1.0).await;
+    let tally = replicas.calls(10).await;
+    assert!(tally.failed.is_empty(), "{:?}", tally.failed);
+    assert_eq!(tally.served_by(1), CALLERS * 10);
+    drop(frozen);
 }

@@ -1,0 +1,74 @@
+//! A socket that tells when the other side has first said something.
+//!
+//! That a connection is made says little: the other side's kernel makes it. It may stand in the queue of a process that is
+//! frozen, or of one that ends and will never look at it. An HTTP/2 server speaks first thing (RFC 9113, 3.4).
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+/// A socket, and who waits for its first bytes.
+pub(super) struct Heard {
+    stream: TcpStream,
+    first: Option<oneshot::Sender<()>>,
+}
+
+impl Heard {
+    /// The socket, and what resolves when something has come in.
+    pub(super) fn new(stream: TcpStream) -> (Self, oneshot::Receiver<()>) {
+        let (first, heard) = oneshot::channel();
+        (Self { stream, first: Some(first) }, heard)
+    }
+}
+
+impl AsyncRead for Heard {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
+        if buffer.filled().len() > before
+            && let Some(first) = self.first.take()
+        {
+            // Nobody waits any more when it took too long.
+            let _ = first.send(());
+        }
+        Poll::Ready(read)
+    }
+}
+
+impl AsyncWrite for Heard {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
