@@ -272,8 +272,11 @@ fn configuration(
     Ok(text)
 }
 
-/// A free port that the system gives to nobody by itself: a member that ends and comes back finds it free.
-fn steady_address() -> Result<String> {
+/// A free port that the system gives to nobody by itself: who listens there, ends and comes back, finds it free.
+///
+/// # Errors
+/// When none is found.
+pub fn steady_address() -> Result<String> {
     let bind = |_| TcpListener::bind(("127.0.0.1", rand::random_range(STEADY_PORTS))).ok();
     let listener = (0..STEADY_TRIES).find_map(bind).context("no port is free")?;
     Ok(listener.local_addr()?.to_string())

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use souk_backends::{Part, there_or_skipped};
+use souk_backends::redis_for_tests;
 use souk_edge::limits::{Class, Key, Local, MAX_CALLERS, Rate, RateLimiter, Verdict, Who};
 use uuid::Uuid;
 
-use crate::limits_redis::Server;
+use crate::limits_redis::limiter;
 
 /// 2026-01-01T00:00:00Z.
 const START_MS: i64 = 1_767_225_600_000;
@@ -25,12 +25,9 @@ async fn the_limiter_of_a_process_keeps_the_contract() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_limiter_in_redis_keeps_the_contract() {
-    if !there_or_skipped(Part::Redis) {
-        return;
-    }
-    let server = Server::start();
+    let Some(server) = redis_for_tests() else { return };
     // Two edges, as it were.
-    holds(&[Arc::new(server.limiter().await), Arc::new(server.limiter().await)]).await;
+    holds(&[Arc::new(limiter(&server).await), Arc::new(limiter(&server).await)]).await;
 }
 
 /// Several handles on one count.

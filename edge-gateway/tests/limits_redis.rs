@@ -6,14 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use souk_backends::{Part, there_or_skipped};
+use souk_backends::redis_for_tests;
 use souk_edge::Config;
 use souk_edge::config::RateLimits;
 use souk_edge::limits::{
     Class, Key, Network, PATIENCE, PAUSE, Rate, RateLimiter, Redis, Shared, Verdict, Who,
 };
-use souk_mesh::redis::{self, Url};
-use tempfile::TempDir;
+use souk_mesh::redis;
 use uuid::Uuid;
 
 use crate::limits::{assert_limited, few, forwarded};
@@ -24,37 +23,17 @@ const LONG: Duration = Duration::from_secs(20);
 const START_MS: i64 = 1_767_225_600_000;
 const RATE: Rate = Rate::new(60, 5);
 
-/// A Redis of the test's own.
-pub struct Server {
-    server: souk_backends::Redis,
-    _folder: TempDir,
+/// A limiter with a connection of its own, which waits as long as the machine may need.
+pub async fn limiter(server: &souk_backends::Redis) -> Redis {
+    Redis::open(&redis::Config::for_tests(server.address(), LONG)).await.unwrap()
 }
 
-impl Server {
-    pub fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        Self { server: souk_backends::Redis::start(folder.path()).unwrap(), _folder: folder }
-    }
-
-    fn config(&self, limit: Duration) -> redis::Config {
-        redis::Config {
-            url: Url::try_from(self.server.url()).unwrap(),
-            command_limit_ms: limit.as_millis() as u64,
-        }
-    }
-
-    /// A limiter with a connection of its own, which waits as long as the machine may need.
-    pub async fn limiter(&self) -> Redis {
-        Redis::open(&self.config(LONG)).await.unwrap()
-    }
-
-    /// An edge that counts here.
-    async fn edge(&self) -> Edge {
-        let redis = self.config(Duration::from_millis(500));
-        let trusted_proxies = vec![Network::try_from("127.0.0.1".to_owned()).unwrap()];
-        let rate_limits = RateLimits::Redis;
-        Edge::with(&Config { rate_limits, redis, trusted_proxies, ..few() }).await
-    }
+/// An edge that counts there.
+async fn edge_on(server: &souk_backends::Redis) -> Edge {
+    let redis = redis::Config::for_tests(server.address(), Duration::from_millis(500));
+    let trusted_proxies = vec![Network::try_from("127.0.0.1".to_owned()).unwrap()];
+    let rate_limits = RateLimits::Redis;
+    Edge::with(&Config { rate_limits, redis, trusted_proxies, ..few() }).await
 }
 
 fn somebody() -> Key {
@@ -156,15 +135,12 @@ async fn share_in_the_end(one: &Edge, other: &Edge) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn edges_share_their_counts_and_go_on_by_their_own_without_redis() {
-    if !there_or_skipped(Part::Redis) {
-        return;
-    }
-    let mut server = Server::start();
-    let (one, other) = (server.edge().await, server.edge().await);
+    let Some(mut server) = redis_for_tests() else { return };
+    let (one, other) = (edge_on(&server).await, edge_on(&server).await);
     share_in_the_end(&one, &other).await;
 
-    server.server.kill().unwrap();
-    let without = server.edge().await;
+    server.kill().unwrap();
+    let without = edge_on(&server).await;
     let client = new_client();
     for edge in [&one, &other, &without] {
         for _ in 0..3 {
@@ -173,7 +149,7 @@ async fn edges_share_their_counts_and_go_on_by_their_own_without_redis() {
         assert_limited(forwarded(edge, &client).await);
     }
 
-    server.server.start_again().unwrap();
+    server.start_again().unwrap();
     for (first, second) in [(&one, &other), (&without, &one)] {
         share_in_the_end(first, second).await;
     }
@@ -181,12 +157,12 @@ async fn edges_share_their_counts_and_go_on_by_their_own_without_redis() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_is_frozen_holds_no_call_up_and_counts_again_when_it_thaws() {
-    if !there_or_skipped(Part::Redis) {
-        return;
-    }
-    let mut server = Server::start();
-    let limiter = server.limiter().await;
-    let redis = Redis::open(&server.config(Duration::from_millis(200))).await.unwrap();
+    let Some(mut server) = redis_for_tests() else { return };
+    let limiter = limiter(&server).await;
+    let redis =
+        Redis::open(&redis::Config::for_tests(server.address(), Duration::from_millis(200)))
+            .await
+            .unwrap();
     let limits = Shared::new(Arc::new(redis));
     let key = somebody();
     // What another edge took, at a rate of which Redis knows for minutes by its own clock.
@@ -196,8 +172,8 @@ async fn a_redis_that_is_frozen_holds_no_call_up_and_counts_again_when_it_thaws(
     }
     for kills in [false, true] {
         match kills {
-            false => server.server.freeze().unwrap(),
-            true => server.server.kill().unwrap(),
+            false => server.freeze().unwrap(),
+            true => server.kill().unwrap(),
         }
         let began = Instant::now();
         let calls = 200;
@@ -207,8 +183,8 @@ async fn a_redis_that_is_frozen_holds_no_call_up_and_counts_again_when_it_thaws(
         let each = began.elapsed() / calls;
         assert!(each < PATIENCE, "{each:?}");
         match kills {
-            false => server.server.thaw().unwrap(),
-            true => server.server.start_again().unwrap(),
+            false => server.thaw().unwrap(),
+            true => server.start_again().unwrap(),
         }
         // It counts again by itself, and knows what was taken before. Of new callers, or the own count would refuse.
         let until = Instant::now() + LONG;

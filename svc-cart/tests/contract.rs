@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::future::join_all;
-use souk_backends::{Part, there_or_skipped};
+use souk_backends::redis_for_tests;
 use souk_cart::Error;
 use souk_cart::domain::{Cart, Change, Illegal, MAX_ITEMS, Ordered};
 use souk_cart::store::{CartStore, Edit, RequestKey, Sqlite};
@@ -26,12 +26,9 @@ async fn sqlite_keeps_the_contract() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_keeps_the_contract() {
-    if !there_or_skipped(Part::Redis) {
-        return;
-    }
-    let server = redis::Server::start();
+    let Some(server) = redis_for_tests() else { return };
     // Two processes, as it were.
-    holds(&[Arc::new(server.store().await), Arc::new(server.store().await)]).await;
+    holds(&[Arc::new(redis::store(&server).await), Arc::new(redis::store(&server).await)]).await;
 }
 
 /// Several handles on one store.

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use souk_backends::{Part, there_or_skipped};
+use souk_backends::redis_for_tests;
 use souk_cart::store::{CartStore, Edit, MAX_REMEMBERED, Redis};
 use souk_cart::{Config, Error, config};
 use souk_mesh::error::retry_after_of;
-use souk_mesh::redis::{self, Reply, Script, Url};
+use souk_mesh::redis::{self, Reply, Script};
 use souk_proto::cart::v1::GetCartRequest;
-use tempfile::TempDir;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
@@ -25,57 +24,38 @@ const SLACK: Duration = Duration::from_secs(2);
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A Redis of the test's own.
-pub struct Server {
-    server: souk_backends::Redis,
-    _folder: TempDir,
+/// A store with a connection of its own, which waits as long as the machine may need.
+pub async fn store(server: &souk_backends::Redis) -> Redis {
+    Redis::open(&redis::Config::for_tests(server.address(), PATIENCE)).await.unwrap()
 }
 
-impl Server {
-    pub fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        Self { server: souk_backends::Redis::start(folder.path()).unwrap(), _folder: folder }
-    }
+/// A store with a connection of its own, which waits no longer than [`LIMIT`].
+async fn hasty_store(server: &souk_backends::Redis) -> Redis {
+    Redis::open(&redis::Config::for_tests(server.address(), LIMIT)).await.unwrap()
+}
 
-    fn config(&self, limit: Duration) -> redis::Config {
-        redis::Config {
-            url: Url::try_from(self.server.url()).unwrap(),
-            command_limit_ms: limit.as_millis() as u64,
-        }
-    }
-
-    /// A store with a connection of its own, which waits as long as the machine may need.
-    pub async fn store(&self) -> Redis {
-        Redis::open(&self.config(PATIENCE)).await.unwrap()
-    }
-
-    /// A store with a connection of its own, which waits no longer than [`LIMIT`].
-    async fn hasty_store(&self) -> Redis {
-        Redis::open(&self.config(LIMIT)).await.unwrap()
-    }
-
-    /// Every key's time to live in milliseconds (-1: for good) and length, as Redis sees them.
-    async fn keys(&self) -> Vec<(i64, i64)> {
-        static KEYS: Script = Script::new(
-            "test_keys",
-            "local found = {}
-             for _, key in ipairs(redis.call('KEYS', '*')) do
-                 local kind = redis.call('TYPE', key).ok
-                 local count = redis.call(kind == 'hash' and 'HLEN' or 'LLEN', key)
-                 table.insert(found, {redis.call('PTTL', key), count})
-             end
-             return found",
-        );
-        let connection = redis::Redis::open(&self.config(PATIENCE)).await.unwrap();
-        let Reply::List(found) = connection.run(&KEYS, &[], &[]).await.unwrap() else {
-            panic!("a list of keys");
-        };
-        let pair = |reply: Reply| {
-            let [ttl, count] = reply.into_list().unwrap();
-            (ttl.into_integer().unwrap(), count.into_integer().unwrap())
-        };
-        found.into_iter().map(pair).collect()
-    }
+/// Every key's time to live in milliseconds (-1: for good) and length, as Redis sees them.
+async fn keys_of(server: &souk_backends::Redis) -> Vec<(i64, i64)> {
+    static KEYS: Script = Script::new(
+        "test_keys",
+        "local found = {}
+         for _, key in ipairs(redis.call('KEYS', '*')) do
+             local kind = redis.call('TYPE', key).ok
+             local count = redis.call(kind == 'hash' and 'HLEN' or 'LLEN', key)
+             table.insert(found, {redis.call('PTTL', key), count})
+         end
+         return found",
+    );
+    let connection =
+        redis::Redis::open(&redis::Config::for_tests(server.address(), PATIENCE)).await.unwrap();
+    let Reply::List(found) = connection.run(&KEYS, &[], &[]).await.unwrap() else {
+        panic!("a list of keys");
+    };
+    let pair = |reply: Reply| {
+        let [ttl, count] = reply.into_list().unwrap();
+        (ttl.into_integer().unwrap(), count.into_integer().unwrap())
+    };
+    found.into_iter().map(pair).collect()
 }
 
 /// Asks until it is answered.
@@ -145,32 +125,29 @@ async fn edit_once_each(store: Redis, user: Uuid, books: Arc<Books>, stop: Arc<A
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_is_killed_keeps_what_it_acknowledged_and_nothing_counts_twice() {
-    if !there_or_skipped(Part::Redis) {
-        return;
-    }
+    let Some(mut server) = redis_for_tests() else { return };
     const WRITERS: usize = 4;
     const EDITS_EACH: usize = 100;
-    let mut server = Server::start();
     let (careful, careless) = (Uuid::new_v4(), Uuid::new_v4());
     let (books, careless_books) = (Arc::new(Books::default()), Arc::new(Books::default()));
     let stop = Arc::new(AtomicBool::new(false));
-    let store = server.hasty_store().await;
+    let store = hasty_store(&server).await;
     let writers: Vec<_> = (0..WRITERS)
         .map(|_| {
             tokio::spawn(edit_until_answered(store.clone(), careful, EDITS_EACH, books.clone()))
         })
         .collect();
     let other =
-        edit_once_each(server.hasty_store().await, careless, careless_books.clone(), stop.clone());
+        edit_once_each(hasty_store(&server).await, careless, careless_books.clone(), stop.clone());
     let other = tokio::spawn(other);
     for kill in 1..=3 {
         while books.acknowledged.load(Ordering::SeqCst) < kill * WRITERS * EDITS_EACH / 5 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        server.server.kill().unwrap();
+        server.kill().unwrap();
         let at_least = books.acknowledged.load(Ordering::SeqCst);
         assert_away(&store, &edit(Uuid::new_v4(), add(Uuid::nil(), 1))).await;
-        server.server.start_again().unwrap();
+        server.start_again().unwrap();
         let cart = eventually(|| store.cart(careful, START_MS)).await;
         assert!(pieces(&cart) as usize >= at_least, "{} of {at_least}", pieces(&cart));
     }
@@ -189,24 +166,21 @@ async fn a_redis_that_is_killed_keeps_what_it_acknowledged_and_nothing_counts_tw
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_redis_is_away_within_the_limit_and_works_again_when_it_thaws() {
-    if !there_or_skipped(Part::Redis) {
-        return;
-    }
-    let server = Server::start();
+    let Some(server) = redis_for_tests() else { return };
     let (user, product) = (Uuid::new_v4(), Uuid::new_v4());
-    let store = server.hasty_store().await;
+    let store = hasty_store(&server).await;
     let first = edit(user, add(product, 1));
     eventually(|| store.edit(first.clone())).await;
     // Shorter, and longer than the connection is given: after the latter a new one is made.
     for (round, frozen_for) in [(1, Duration::ZERO), (2, 8 * LIMIT)] {
         let adding = edit(user, add(product, 1));
-        server.server.freeze().unwrap();
+        server.freeze().unwrap();
         let since = Instant::now();
         assert_away(&store, &adding).await;
         while since.elapsed() < frozen_for {
             assert_away(&store, &adding).await;
         }
-        server.server.thaw().unwrap();
+        server.thaw().unwrap();
         let cart = eventually(|| store.edit(adding.clone())).await;
         assert_eq!(pieces(&cart), 1 + round, "however often it was asked for");
     }
@@ -214,11 +188,8 @@ async fn a_frozen_redis_is_away_within_the_limit_and_works_again_when_it_thaws()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_forgets_what_is_dead_and_remembers_a_bounded_number_of_requests() {
-    if !there_or_skipped(Part::Redis) {
-        return;
-    }
-    let server = Server::start();
-    let store = server.store().await;
+    let Some(server) = redis_for_tests() else { return };
+    let store = store(&server).await;
     let (user, product) = (Uuid::new_v4(), Uuid::new_v4());
     let last = edit(user, add(product, 1));
     for _ in 0..MAX_REMEMBERED {
@@ -227,7 +198,7 @@ async fn redis_forgets_what_is_dead_and_remembers_a_bounded_number_of_requests()
     store.edit(last.clone()).await.unwrap();
     let cart = store.edit(last.clone()).await.unwrap();
     assert_eq!(pieces(&cart) as usize, MAX_REMEMBERED + 1);
-    let mut keys = server.keys().await;
+    let mut keys = keys_of(&server).await;
     keys.sort_by_key(|(_, count)| *count);
     let counts: Vec<_> = keys.iter().map(|(_, count)| *count as usize).collect();
     assert_eq!(counts, [3, MAX_REMEMBERED, MAX_REMEMBERED]);
@@ -237,32 +208,32 @@ async fn redis_forgets_what_is_dead_and_remembers_a_bounded_number_of_requests()
     let brief = Edit { lifetime_ms: 30, key: None, ..edit(Uuid::new_v4(), add(product, 1)) };
     store.edit(brief).await.unwrap();
     let until = Instant::now() + PATIENCE;
-    while server.keys().await.len() > keys.len() {
+    while keys_of(&server).await.len() > keys.len() {
         assert!(Instant::now() < until, "a dead cart stays");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     // Longer than Redis can count: refused by nobody, and whole.
     let endless = Edit { lifetime_ms: i64::MAX, ..edit(Uuid::new_v4(), add(product, 1)) };
     assert_eq!(pieces(&store.edit(endless).await.unwrap()), 1);
-    assert!(server.keys().await.iter().all(|(ttl, _)| *ttl > 0));
+    assert!(keys_of(&server).await.iter().all(|(ttl, _)| *ttl > 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shop_starts_without_its_redis_and_serves_when_it_is_there() {
-    if !there_or_skipped(Part::Redis) {
-        return;
-    }
-    let mut server = Server::start();
-    server.server.kill().unwrap();
-    let config =
-        Config { store: config::Store::Redis, redis: server.config(LIMIT), ..Config::default() };
+    let Some(mut server) = redis_for_tests() else { return };
+    server.kill().unwrap();
+    let config = Config {
+        store: config::Store::Redis,
+        redis: redis::Config::for_tests(server.address(), LIMIT),
+        ..Config::default()
+    };
     let (shop, user) = (Shop::open_with(config).await, Uuid::new_v4());
     let get = || shop.of(&user, GetCartRequest::default());
     let away = shop.carts.clone().get_cart(get()).await;
     assert!(retry_after_of(away.as_ref().unwrap_err()).is_some());
     assert_refused(away, Code::Unavailable, "STORE_UNAVAILABLE");
 
-    server.server.start_again().unwrap();
+    server.start_again().unwrap();
     let until = Instant::now() + PATIENCE;
     while let Err(status) = shop.carts.clone().get_cart(get()).await {
         assert_eq!(status.code(), Code::Unavailable, "{status:?}");

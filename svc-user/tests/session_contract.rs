@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures::future::join_all;
-use souk_backends::{Part, there_or_skipped};
+use souk_backends::redis_for_tests;
 use souk_user::sessions::{
     GRACE_MS, MAX_SESSIONS, Renewed, SessionId, SessionStore, Sqlite, Times, TokenHash,
 };
@@ -24,12 +24,10 @@ async fn sqlite_keeps_the_contract_of_sessions() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_keeps_the_contract_of_sessions() {
-    if !there_or_skipped(Part::Redis) {
-        return;
-    }
-    let server = session_redis::Server::start();
+    let Some(server) = redis_for_tests() else { return };
     // Two processes, as it were.
-    holds(&[Arc::new(server.store().await), Arc::new(server.store().await)]).await;
+    let (one, other) = (session_redis::store(&server), session_redis::store(&server));
+    holds(&[Arc::new(one.await), Arc::new(other.await)]).await;
 }
 
 /// Several handles on one store.

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use souk_backends::{Part, there_or_skipped};
+use souk_backends::redis_for_tests;
 use souk_mesh::error::retry_after_of;
-use souk_mesh::redis::{self, Url};
+use souk_mesh::redis;
 use souk_proto::user::v1::GetUserRequest;
 use souk_user::sessions::Redis;
 use souk_user::{Config, config};
-use tempfile::TempDir;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
@@ -25,36 +24,15 @@ const SLACK: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(20);
 const PASSWORD: &str = "correct horse battery";
 
-/// A Redis of the test's own.
-pub struct Server {
-    server: souk_backends::Redis,
-    _folder: TempDir,
+/// A store with a connection of its own, which waits as long as the machine may need.
+pub async fn store(server: &souk_backends::Redis) -> Redis {
+    Redis::open(&redis::Config::for_tests(server.address(), PATIENCE)).await.unwrap()
 }
 
-impl Server {
-    pub fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        Self { server: souk_backends::Redis::start(folder.path()).unwrap(), _folder: folder }
-    }
-
-    fn config(&self, limit: Duration) -> redis::Config {
-        redis::Config {
-            url: Url::try_from(self.server.url()).unwrap(),
-            command_limit_ms: limit.as_millis() as u64,
-        }
-    }
-
-    /// A store with a connection of its own, which waits as long as the machine may need.
-    pub async fn store(&self) -> Redis {
-        Redis::open(&self.config(PATIENCE)).await.unwrap()
-    }
-
-    /// A shop whose sessions are here.
-    async fn shop(&self) -> Shop {
-        let redis = self.config(LIMIT);
-        Shop::open_with(Config { sessions: config::Sessions::Redis, redis, ..Config::default() })
-            .await
-    }
+/// A shop whose sessions are there.
+async fn shop_on(server: &souk_backends::Redis) -> Shop {
+    let redis = redis::Config::for_tests(server.address(), LIMIT);
+    Shop::open_with(Config { sessions: config::Sessions::Redis, redis, ..Config::default() }).await
 }
 
 #[track_caller]
@@ -81,13 +59,10 @@ async fn refresh_until_answered(shop: &Shop, token: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_is_killed_under_load_ends_no_session() {
-    if !there_or_skipped(Part::Redis) {
-        return;
-    }
+    let Some(mut server) = redis_for_tests() else { return };
     const CLIENTS: usize = 8;
     const REFRESHES_EACH: usize = 100;
-    let mut server = Server::start();
-    let shop = Arc::new(server.shop().await);
+    let shop = Arc::new(shop_on(&server).await);
     let answered = Arc::new(AtomicUsize::new(0));
     let mut clients = Vec::new();
     for client in 0..CLIENTS {
@@ -108,13 +83,13 @@ async fn a_redis_that_is_killed_under_load_ends_no_session() {
         while answered.load(Ordering::SeqCst) < kill * CLIENTS * REFRESHES_EACH / 5 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        server.server.kill().unwrap();
+        server.kill().unwrap();
         assert_away(login(&shop, "amina@example.com", PASSWORD).await);
         assert_away(logout(&shop, &amina.access_token, "").await);
         // Who is signed in needs no store.
         let read = with_token(&amina.access_token, GetUserRequest { user_id: user_id.clone() });
         shop.users.clone().get_user(read).await.unwrap();
-        server.server.start_again().unwrap();
+        server.start_again().unwrap();
     }
     for client in clients {
         let token = client.await.unwrap();
@@ -125,18 +100,15 @@ async fn a_redis_that_is_killed_under_load_ends_no_session() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_redis_is_away_within_the_limit_and_sessions_go_on_when_it_thaws() {
-    if !there_or_skipped(Part::Redis) {
-        return;
-    }
-    let server = Server::start();
-    let shop = server.shop().await;
+    let Some(server) = redis_for_tests() else { return };
+    let shop = shop_on(&server).await;
     let amina = shop.register("amina@example.com", PASSWORD).await.unwrap();
     let request_id = Uuid::new_v4().to_string();
-    server.server.freeze().unwrap();
+    server.freeze().unwrap();
     let began = Instant::now();
     assert_away(refresh_by(&shop, &amina.refresh_token, &request_id).await);
     assert!(began.elapsed() < LIMIT + SLACK, "{:?}", began.elapsed());
-    server.server.thaw().unwrap();
+    server.thaw().unwrap();
     let until = Instant::now() + PATIENCE;
     let again = loop {
         // It may have run when Redis woke: the same request gets the same answer either way.
@@ -152,16 +124,13 @@ async fn a_frozen_redis_is_away_within_the_limit_and_sessions_go_on_when_it_thaw
 
 #[tokio::test(flavor = "multi_thread")]
 async fn accounts_start_without_their_redis_and_sign_in_when_it_is_there() {
-    if !there_or_skipped(Part::Redis) {
-        return;
-    }
-    let mut server = Server::start();
-    server.server.kill().unwrap();
-    let shop = server.shop().await;
+    let Some(mut server) = redis_for_tests() else { return };
+    server.kill().unwrap();
+    let shop = shop_on(&server).await;
     let registration = crate::registration("amina@example.com", PASSWORD);
     let register = || async { shop.users.clone().register(registration.clone()).await };
     assert_away(register().await);
-    server.server.start_again().unwrap();
+    server.start_again().unwrap();
     let until = Instant::now() + PATIENCE;
     // The account was made by the first try; the same request signs in to it.
     let token = loop {

@@ -9,7 +9,6 @@ mod program;
 mod real;
 mod shop;
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 pub use caller::{Caller, Way, one};
@@ -22,9 +21,6 @@ pub use shop::{Provider, Shop};
 
 /// How long anything may take that is not about time: far longer than it ever does, so that a slow machine is not a failure.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// Ports below those that systems give to whoever asks for any, and how many are tried.
-const STEADY_PORTS: std::ops::Range<u16> = 20_000..30_000;
-const STEADY_TRIES: u32 = 100;
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -62,9 +58,7 @@ pub fn seed() -> u64 {
     seed
 }
 
-/// A free port that the system gives to nobody by itself: who listens there, ends and comes back, finds it free.
+/// A free port that the system gives to nobody by itself.
 pub fn steady_address() -> String {
-    let bind = |_| TcpListener::bind(("127.0.0.1", rand::random_range(STEADY_PORTS))).ok();
-    let listener = (0..STEADY_TRIES).find_map(bind).unwrap();
-    listener.local_addr().unwrap().to_string()
+    souk_bench::mesh::steady_address().unwrap()
 }

@@ -23,5 +23,7 @@ pub use install::{Part, ensure, there_or_skipped};
 pub use rabbitmq::RabbitMq;
 pub use redis::Redis;
 pub use server::Server;
-pub use shared::{CQL_VARIABLE, PREVIOUS_VARIABLE, PROVE_VARIABLE, cql_for_tests, rounds};
+pub use shared::{
+    CQL_VARIABLE, PREVIOUS_VARIABLE, PROVE_VARIABLE, cql_for_tests, redis_for_tests, rounds,
+};
 pub use toxiproxy::{Direction, Proxy, Toxic, Toxiproxy};

@@ -6,12 +6,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
+use tempfile::TempDir;
 
 use crate::server::{Recipe, make_folder};
 use crate::{Part, Server, ensure, ports};
 
 /// A Redis server of one's own.
-pub struct Redis(Server);
+pub struct Redis {
+    server: Server,
+    /// Removed after the server has ended, where nobody else wants it.
+    _folder: Option<TempDir>,
+}
 
 impl Redis {
     /// Starts it on a free port, with its data in `folder`.
@@ -46,7 +51,17 @@ impl Redis {
             patience: Duration::from_secs(20),
             disposable: None,
         };
-        Server::start(recipe).map(Redis)
+        Ok(Redis { server: Server::start(recipe)?, _folder: None })
+    }
+
+    /// Starts it on a free port, with its data in a folder that goes with it.
+    ///
+    /// # Errors
+    /// As [`Redis::start`].
+    pub fn start_disposable() -> Result<Redis> {
+        let folder = tempfile::tempdir()?;
+        let started = Self::start(folder.path())?;
+        Ok(Redis { _folder: Some(folder), ..started })
     }
 
     /// Its URL.
@@ -59,12 +74,12 @@ impl Deref for Redis {
     type Target = Server;
 
     fn deref(&self) -> &Server {
-        &self.0
+        &self.server
     }
 }
 
 impl DerefMut for Redis {
     fn deref_mut(&mut self) -> &mut Server {
-        &mut self.0
+        &mut self.server
     }
 }

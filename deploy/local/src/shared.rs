@@ -1,11 +1,11 @@
-//! What tests share: a CQL server, as starting one takes half a minute and keyspaces keep them apart; and how long they
-//! are to be.
+//! What tests share: a CQL server, as starting one takes half a minute and keyspaces keep them apart; a Redis for each,
+//! as they kill and freeze it; and how long they are to be.
 
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 
-use crate::{Cassandra, Part, there_or_skipped};
+use crate::{Cassandra, Part, Redis, there_or_skipped};
 
 /// The variable that names a server that runs already, as `host:port`, several with commas between.
 pub const CQL_VARIABLE: &str = "SOUK_TEST_CQL";
@@ -35,6 +35,15 @@ pub fn cql_for_tests() -> Option<Vec<String>> {
 /// What is static is not dropped, so the folder goes with the server rather than with its handle.
 fn start() -> Result<Cassandra> {
     Cassandra::start_disposable(&tempfile::tempdir()?.keep())
+}
+
+/// A Redis of a test's own, in a folder that goes with it. `None` is a loud skip where it cannot be had, and under
+/// `CI=true` a failure.
+///
+/// # Panics
+/// Under CI, when it cannot be had; and when it does not come up.
+pub fn redis_for_tests() -> Option<Redis> {
+    there_or_skipped(Part::Redis).then(|| Redis::start_disposable().expect("Redis comes up"))
 }
 
 /// The variable that `cargo xtask prove` sets to 1.

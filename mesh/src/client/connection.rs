@@ -74,14 +74,16 @@ pub(super) async fn open(address: &Uri) -> io::Result<(Connection, Driver)> {
         let stream = TcpStream::connect(format!("{}:{port}", authority.host())).await?;
         // Small calls must not wait for more of them.
         stream.set_nodelay(true)?;
-        let (stream, heard) = Heard::new(stream);
+        let (reading, writing) = stream.into_split();
+        let (reading, heard) = Heard::new(reading);
+        let stream = TokioIo::new(tokio::io::join(reading, writing));
         let (sender, connection) = Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .adaptive_window(true)
             .keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true)
-            .handshake(TokioIo::new(stream))
+            .handshake(stream)
             .await
             .map_err(io::Error::other)?;
         let mut driver: Driver = Box::pin(connection);

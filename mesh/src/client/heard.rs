@@ -1,4 +1,4 @@
-//! A socket that tells when the other side has first said something.
+//! The reading half of a socket, which tells when the other side has first said something.
 //!
 //! That a connection is made says little: the other side's kernel makes it. It may stand in the queue of a process that is
 //! frozen, or of one that ends and will never look at it. An HTTP/2 server speaks first thing (RFC 9113, 3.4).
@@ -7,19 +7,19 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::oneshot;
 
-/// A socket, and who waits for its first bytes.
+/// The reading half of a socket, and who waits for its first bytes.
 pub(super) struct Heard {
-    stream: TcpStream,
+    stream: OwnedReadHalf,
     first: Option<oneshot::Sender<()>>,
 }
 
 impl Heard {
-    /// The socket, and what resolves when something has come in.
-    pub(super) fn new(stream: TcpStream) -> (Self, oneshot::Receiver<()>) {
+    /// The half, and what resolves when something has come in.
+    pub(super) fn new(stream: OwnedReadHalf) -> (Self, oneshot::Receiver<()>) {
         let (first, heard) = oneshot::channel();
         (Self { stream, first: Some(first) }, heard)
     }
@@ -40,35 +40,5 @@ impl AsyncRead for Heard {
             let _ = first.send(());
         }
         Poll::Ready(read)
-    }
-}
-
-impl AsyncWrite for Heard {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

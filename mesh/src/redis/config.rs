@@ -1,6 +1,7 @@
 //! The settings of a connection to Redis.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -27,6 +28,14 @@ impl Default for Config {
 }
 
 impl Config {
+    /// For tests: a server at `address`, which may take `limit` for a script.
+    #[must_use]
+    pub fn for_tests(address: SocketAddr, limit: Duration) -> Self {
+        let url = Url { secret: SecretString::from(format!("redis://{address}")), userless: 8 };
+        let command_limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        Self { url, command_limit_ms }
+    }
+
     /// How long one script may take.
     #[must_use]
     pub fn limit(&self) -> Duration {

@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use proxy::{Answers, Proxy};
-use souk_backends::{Part, there_or_skipped};
+use souk_backends::redis_for_tests;
 use souk_mesh::error::{reason_of, retry_after_of};
-use souk_mesh::redis::{Config, Error, Redis, Reply, Script, Url};
-use tempfile::TempDir;
+use souk_mesh::redis::{Config, Error, Redis, Reply, Script};
 use tonic::{Code, Status};
 
 static ECHO: Script =
@@ -25,21 +24,12 @@ static FULL: Script =
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn start() -> Option<(souk_backends::Redis, TempDir)> {
-    there_or_skipped(Part::Redis).then(|| {
-        let folder = tempfile::tempdir().unwrap();
-        (souk_backends::Redis::start(folder.path()).unwrap(), folder)
-    })
-}
-
 async fn open(server: &souk_backends::Redis, limit: Duration) -> Redis {
     open_at(server.address(), limit).await
 }
 
 async fn open_at(address: SocketAddr, limit: Duration) -> Redis {
-    let url = Url::try_from(format!("redis://{address}")).unwrap();
-    let config = Config { url, command_limit_ms: limit.as_millis() as u64 };
-    Redis::open(&config).await.unwrap()
+    Redis::open(&Config::for_tests(address, limit)).await.unwrap()
 }
 
 /// As a restart does.
@@ -53,7 +43,7 @@ fn forget_scripts(server: &souk_backends::Redis) {
 
 #[tokio::test]
 async fn a_script_runs_also_where_redis_has_forgotten_it() {
-    let Some((server, _folder)) = start() else { return };
+    let Some(server) = redis_for_tests() else { return };
     let redis = open(&server, PATIENCE).await;
     let arguments = [b"\0\xffbytes".to_vec(), Vec::new()];
     for _ in 0..3 {
@@ -69,7 +59,7 @@ async fn a_script_runs_also_where_redis_has_forgotten_it() {
 
 #[tokio::test]
 async fn what_redis_refuses_is_told_apart_from_what_passes() {
-    let Some((server, _folder)) = start() else { return };
+    let Some(server) = redis_for_tests() else { return };
     let redis = open(&server, PATIENCE).await;
     let refused = redis.run(&WRONG, &["key".to_owned()], &[]).await.unwrap_err();
     assert!(matches!(refused, Error::Refused(_)), "{refused}");
@@ -84,7 +74,7 @@ async fn what_redis_refuses_is_told_apart_from_what_passes() {
 #[tokio::test]
 async fn only_so_many_calls_wait_for_a_redis_that_hangs() {
     const CALLS: usize = 1_100;
-    let Some((server, _folder)) = start() else { return };
+    let Some(server) = redis_for_tests() else { return };
     let redis = open(&server, Duration::from_millis(500)).await;
     server.freeze().unwrap();
     let began = Instant::now();
@@ -111,7 +101,7 @@ async fn answers_again(redis: &Redis) {
 
 #[tokio::test]
 async fn a_script_whose_answer_is_lost_is_never_sent_again() {
-    let Some((server, _folder)) = start() else { return };
+    let Some(server) = redis_for_tests() else { return };
     let direct = open(&server, PATIENCE).await;
     let proxy = Proxy::before(server.address()).await;
     let limit = Duration::from_millis(300);
