@@ -1,6 +1,7 @@
 //! A process of the shop, from its start to its drain: all roles (`up`) or some (`serve`).
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,15 +71,16 @@ async fn run_roles(
     platform: &Platform,
     ports: Ports,
 ) -> Result<()> {
-    let stop = stop_signal()?;
+    let mut stop = pin!(stop_signal()?);
     bind_remote(config, roles, platform)?;
-    let mut services: Vec<(&'static str, Routes)> = Vec::new();
-    for role in roles {
-        if let Some(routes) = role.start(platform, config).await? {
-            platform.directory.bind_local(role.name(), routes.clone());
-            services.push((role.name(), routes));
+    let services = tokio::select! {
+        // A start may wait long, for a store that is away.
+        () = stop.as_mut() => {
+            tracing::info!("told to stop while it starts");
+            return Ok(());
         }
-    }
+        services = start_roles(config, roles, platform) => services?,
+    };
     let addresses = ports.addresses()?;
     let mut ports = serve_ports(config, platform, ports, services);
     platform.readiness.set_ready();
@@ -86,7 +88,7 @@ async fn run_roles(
 
     let token = platform.tasks.token();
     tokio::select! {
-        () = stop => tracing::info!("told to stop: finishing what is under way"),
+        () = stop.as_mut() => tracing::info!("told to stop: finishing what is under way"),
         () = token.cancelled() => tracing::error!("a task failed: stopping"),
         ended = ports.join_next() => ended.context("no port is served")???,
     }
@@ -95,6 +97,22 @@ async fn run_roles(
         ended??;
     }
     Ok(())
+}
+
+/// Starts each role, and makes it known to those of this process that call it.
+async fn start_roles(
+    config: &Config,
+    roles: &[Role],
+    platform: &Platform,
+) -> Result<Vec<(&'static str, Routes)>> {
+    let mut services = Vec::new();
+    for role in roles {
+        if let Some(routes) = role.start(platform, config).await? {
+            platform.directory.bind_local(role.name(), routes.clone());
+            services.push((role.name(), routes));
+        }
+    }
+    Ok(services)
 }
 
 /// Serves each port until the drain.

@@ -92,6 +92,34 @@ async fn a_folder_in_use_by_another_shop_is_named() {
 }
 
 #[tokio::test]
+async fn a_shop_that_waits_for_its_store_says_so_and_can_be_told_to_stop() {
+    const ALONE: [&str; 4] = ["serve", "user", "--set", "user.store=cql"];
+    const NOBODY_THERE: [&str; 4] = [
+        "--set",
+        "bus.rabbitmq_url=amqp://127.0.0.1:1",
+        "--set",
+        "user.cql.contact_points=127.0.0.1:1",
+    ];
+    let folder = TempDir::new().unwrap();
+    let (log, data) = (folder.path().join("waits.log"), folder.path().join("data"));
+    let data = ["--data", data.to_str().unwrap()];
+    let all = ALONE.into_iter().chain(data).chain(FREE_PORTS).chain(NOBODY_THERE);
+    let mut program = Program::start(all, &log);
+    eventually("it says what it waits for", async || {
+        let log = program.log_tail();
+        (log.contains("waiting for the CQL store") && log.contains("127.0.0.1:1")).then_some(())
+    })
+    .await;
+    program.signal("TERM");
+    assert_eq!(program.ended().await.code(), Some(0), "{}", program.log_tail());
+
+    let impatient = ["--set", "user.cql.start_limit_ms=0"];
+    let arguments = [&ALONE[..], &NOBODY_THERE, &impatient].concat();
+    let said = complaint(folder.path(), &arguments).await;
+    assert!(said.contains("the CQL store is away: 127.0.0.1:1"), "{said}");
+}
+
+#[tokio::test]
 async fn told_to_stop_a_shop_answers_what_is_under_way_and_forgets_nothing() {
     let mut shop = Shop::start().await;
     let customer = shop.customer().await;

@@ -22,7 +22,7 @@ pub mod slots;
 mod statement;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session as Driver;
@@ -33,6 +33,7 @@ use scylla::response::query_result::QueryResult;
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::prepared::PreparedStatement;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, sleep};
 
 pub use batch::Batch;
 pub use config::Config;
@@ -44,6 +45,8 @@ pub use statement::{Kind, Prepared};
 const MAX_UNDER_WAY: usize = 4096;
 /// How long a connection may take to come about.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// The pause between two looks of a start for a store that is away.
+const START_PAUSE: Duration = Duration::from_millis(500);
 /// How often a read that settles conditional writes is tried before it is given up.
 const SETTLED_READ_TRIES: u32 = 3;
 
@@ -61,11 +64,38 @@ struct Shared {
 
 impl Session {
     /// Connects, makes the keyspace `<prefix>_<service>` if it is not there, and brings its tables up to date: the
-    /// service's own, by `migrations`, and the mesh's.
+    /// service's own, by `migrations`, and the mesh's. A store that is away is waited for, as it may be starting too, for
+    /// at most [`Config::start_limit_ms`].
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when no node answers, [`Error::Newer`], [`Error::Migration`].
+    /// [`Error::Unavailable`] when too few nodes answer for so long, [`Error::Newer`], [`Error::Migration`].
     pub async fn open(
+        config: &Config,
+        service: &str,
+        migrations: &'static [Migration],
+    ) -> Result<Session, Error> {
+        let began = Instant::now();
+        let mut is_told = false;
+        loop {
+            match Session::try_open(config, service, migrations).await {
+                Err(error) if error.is_away() && began.elapsed() < config.start_limit() => {
+                    if !is_told {
+                        let limit_ms = config.start_limit_ms;
+                        tracing::warn!(service, %error, limit_ms, "waiting for the CQL store");
+                    }
+                    is_told = true;
+                }
+                Ok(session) if is_told => {
+                    tracing::info!(service, waited = ?began.elapsed(), "the CQL store is there");
+                    return Ok(session);
+                }
+                outcome => return outcome,
+            }
+            sleep(START_PAUSE).await;
+        }
+    }
+
+    async fn try_open(
         config: &Config,
         service: &str,
         migrations: &'static [Migration],

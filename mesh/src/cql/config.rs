@@ -9,6 +9,9 @@ use super::Error;
 
 /// How long a statement may take unless something else is set, in milliseconds.
 const REQUEST_LIMIT_MS: u64 = 5_000;
+/// How long a start waits for a store that is away unless something else is set, in milliseconds: a mesh is started
+/// together with its stores, and theirs takes longer.
+const START_LIMIT_MS: u64 = 60_000;
 /// Longest prefix and service together: CQL's names of keyspaces have at most 48 characters.
 const MAX_NAME_CHARS: usize = 48;
 
@@ -32,6 +35,8 @@ pub struct Config {
     pub password: SecretString,
     /// How long one statement may take, its retries included, in milliseconds; at least 1.
     pub request_limit_ms: u64,
+    /// How long the start of a service waits for a store that is away, in milliseconds; 0: not at all.
+    pub start_limit_ms: u64,
 }
 
 #[derive(Deserialize)]
@@ -58,6 +63,7 @@ impl Default for Config {
             user: String::new(),
             password: SecretString::default(),
             request_limit_ms: REQUEST_LIMIT_MS,
+            start_limit_ms: START_LIMIT_MS,
         }
     }
 }
@@ -75,6 +81,12 @@ impl Config {
     #[must_use]
     pub fn limit(&self) -> Duration {
         Duration::from_millis(self.request_limit_ms.max(1))
+    }
+
+    /// How long a start waits for a store that is away.
+    #[must_use]
+    pub fn start_limit(&self) -> Duration {
+        Duration::from_millis(self.start_limit_ms)
     }
 
     /// A service's keyspace.

@@ -66,6 +66,15 @@ impl Error {
     pub fn form(error: impl Display) -> Error {
         Error::Form(error.to_string())
     }
+
+    /// Whether nodes did not answer, where nothing was written but what may be written twice.
+    pub(super) fn is_away(&self) -> bool {
+        match self {
+            Error::Unavailable(_) => true,
+            Error::Migration { source, .. } => source.is_away(),
+            _ => false,
+        }
+    }
 }
 
 pub(super) fn of_prepare(error: PrepareError) -> Error {

@@ -1,4 +1,5 @@
 //! What the stores build on, on a server that speaks CQL.
 
 mod migrations;
+mod start;
 mod statements;

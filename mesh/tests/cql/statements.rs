@@ -83,9 +83,4 @@ async fn what_can_never_work_is_told_from_what_may_work_later() {
     let look = session.prepare(Kind::Read, "SELECT entry FROM {}.counter").await.unwrap();
     let misread = session.rows::<(String,)>(&look, ()).await.unwrap_err();
     assert_eq!(Status::from(misread).code(), Code::Internal);
-
-    let nowhere = Config::for_tests(vec!["127.0.0.1:1".to_owned()]);
-    let away = Session::open(&nowhere, "statements", TABLES).await.err().unwrap();
-    assert!(away.to_string().contains("127.0.0.1:1"), "{away}");
-    assert_eq!(Status::from(away).code(), Code::Unavailable);
 }
