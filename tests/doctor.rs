@@ -43,7 +43,7 @@ async fn the_doctor_sees_every_backend_and_names_what_is_wrong() {
     let (is_well, text) = said(&real, &[]);
     assert!(is_well, "{text}");
     has(&text, "ok", &["cql", "_payment: tables of version"]);
-    has(&text, "--", &["cql", "_payment: 1 copy"]);
+    has(&text, "--", &["cql", "_payment: copies of each row: 1"]);
     real.pretend_newer("payment").await;
     let (is_well, text) = said(&real, &[]);
     assert!(!is_well);

@@ -179,7 +179,7 @@ fn of_copies(copies: u32, nodes: usize) -> Finding {
     }
     match copies {
         0..SAFE_COPIES => Note(format!(
-            "{copies} copy or copies of each row: a node that is lost takes orders with it, or stops them; {SAFE_COPIES} are safe"
+            "copies of each row: {copies}; a node that is lost takes orders with it, or stops them; {SAFE_COPIES} are safe"
         )),
         copies => Good(format!("{copies} copies of each row on {nodes} nodes")),
     }

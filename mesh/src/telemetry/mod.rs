@@ -23,8 +23,9 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
-/// Ours from info; what stores and servers beneath us do from warnings.
-const DEFAULT_LOG: &str = "info,fjall=warn,lsm_tree=warn,tantivy=warn,h2=warn,hyper=warn";
+/// Ours from info; what stores and servers beneath us do from warnings. A channel of RabbitMQ that closes is nobody's error
+/// but ours, and we tell of it where it is one: looking whether something exists closes a channel.
+const DEFAULT_LOG: &str = "info,fjall=warn,lsm_tree=warn,tantivy=warn,h2=warn,hyper=warn,scylla=warn,lapin=warn,lapin::channel=off";
 
 /// What to log, and where traces go.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
