@@ -77,7 +77,8 @@ impl Session {
         let began = Instant::now();
         let mut is_told = false;
         loop {
-            match Session::try_open(config, service, migrations).await {
+            // Boxed: what it consists of is deep, and everything around it moves it.
+            match Box::pin(Session::try_open(config, service, migrations)).await {
                 Err(error) if error.is_away() && began.elapsed() < config.start_limit() => {
                     if !is_told {
                         let limit_ms = config.start_limit_ms;

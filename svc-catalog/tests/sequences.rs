@@ -44,6 +44,8 @@ struct Books {
     adjusted: [i64; PRODUCTS],
     reservations: BTreeMap<Uuid, Reservation>,
     now_ms: i64,
+    /// What the ids of reservations begin with, as others may use the store too.
+    prefix: u128,
 }
 
 impl Books {
@@ -54,12 +56,10 @@ impl Books {
                 let wish = self.hold(id, quantities, hold_ms);
                 store.reserve(wish, now_ms).await
             }
-            Operation::Extend { id, hold_ms } => {
-                store.extend(Uuid::from_u128(id), hold_ms, now_ms).await
-            }
-            Operation::Commit { id } => store.commit(Uuid::from_u128(id), None, now_ms).await,
+            Operation::Extend { id, hold_ms } => store.extend(self.id(id), hold_ms, now_ms).await,
+            Operation::Commit { id } => store.commit(self.id(id), None, now_ms).await,
             Operation::Release { id } => {
-                Ok(store.release(release(Uuid::from_u128(id)), now_ms).await.unwrap())
+                Ok(store.release(release(self.id(id)), now_ms).await.unwrap())
             }
             Operation::Adjust { product, delta } => {
                 let adjusted = store.adjust_inventory(
@@ -84,11 +84,15 @@ impl Books {
         }
     }
 
+    fn id(&self, id: u128) -> Uuid {
+        Uuid::from_u128(self.prefix | id)
+    }
+
     fn hold(&self, id: u128, quantities: [u32; PRODUCTS], hold_ms: i64) -> Hold {
         let lines = self.products.iter().zip(quantities).filter(|(_, quantity)| *quantity > 0);
         let mut lines: Vec<Line> = lines.map(|(product, n)| line(*product, n)).collect();
         lines.sort();
-        let reservation_id = Uuid::from_u128(id);
+        let reservation_id = self.id(id);
         Hold { reservation_id, order_id: reservation_id, lines, hold_ms, not_after_ms: None }
     }
 
@@ -120,26 +124,52 @@ impl Books {
     }
 }
 
+/// Runs the operations on a store in which nothing is due, and holds the books against it after each.
+async fn all_adds_up(store: &dyn Store, operations: Vec<Operation>) {
+    let products = [support::stocked(store, INITIAL).await, support::stocked(store, INITIAL).await];
+    let mut books = Books {
+        products,
+        adjusted: [0; PRODUCTS],
+        reservations: BTreeMap::new(),
+        now_ms: NOW,
+        prefix: Uuid::new_v4().as_u128() & !0xff,
+    };
+    for operation in operations {
+        books.run(store, operation).await;
+        books.check(store).await;
+    }
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(test);
+}
+
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(48))]
 
     #[test]
     fn the_books_always_add_up(operations in prop::collection::vec(operation(), 1..40)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
+        run(async {
             let (_folder, store) = support::sqlite();
-            let store = store.as_ref();
-            let products = [support::stocked(store, INITIAL).await, support::stocked(store, INITIAL).await];
-            let mut books = Books {
-                products,
-                adjusted: [0; PRODUCTS],
-                reservations: BTreeMap::new(),
-                now_ms: NOW,
-            };
-            for operation in operations {
-                books.run(store, operation).await;
-                books.check(store).await;
-            }
+            all_adds_up(store.as_ref(), operations).await;
+        });
+    }
+}
+
+proptest! {
+    // Each takes a second or more.
+    #![proptest_config(ProptestConfig { max_shrink_iters: 8, ..cases(6) })]
+
+    #[test]
+    fn the_books_on_cql_always_add_up(operations in prop::collection::vec(operation(), 1..40)) {
+        run(async {
+            let Some(cql) = support::cql::swept().await else { return };
+            all_adds_up(cql.store().as_ref(), operations).await;
         });
     }
 }

@@ -42,6 +42,24 @@ const LEASE_S: i32 = 60;
 const LEASE_PAUSE: Duration = Duration::from_millis(500);
 const LEASE_TRIES: u32 = 240;
 
+/// What another process is just making stands in the schema's own tables before a node can use it; until then statements
+/// are refused. How often it is tried, and the pause between.
+const MAKING_TRIES: u32 = 50;
+const MAKING_PAUSE: Duration = Duration::from_millis(100);
+
+/// Tries again what may be refused only because another process is making the keyspace.
+async fn once_made<T, F: Future<Output = Result<T, Error>>>(
+    work: impl Fn() -> F,
+) -> Result<T, Error> {
+    for _ in 1..MAKING_TRIES {
+        match work().await {
+            Err(Error::Refused(_)) => tokio::time::sleep(MAKING_PAUSE).await,
+            outcome => return outcome,
+        }
+    }
+    work().await
+}
+
 /// Applies what is missing of every component.
 pub(super) async fn migrate(
     session: &Session,
@@ -54,7 +72,7 @@ pub(super) async fn migrate(
     }
     make_keyspace(session, config).await?;
     for table in TABLES {
-        session.define(table).await?;
+        once_made(|| session.define(table)).await?;
     }
     let lease = Lease::take(session).await?;
     let mut done = Ok(());
@@ -101,7 +119,7 @@ pub async fn version(session: &Session, component: &str) -> Result<Option<u32>, 
     }
     let text = "SELECT version FROM {}.schema_version
         WHERE component = ? ORDER BY version DESC LIMIT 1";
-    let newest = session.prepare(Kind::Read, text).await?;
+    let newest = once_made(|| session.prepare(Kind::Read, text)).await?;
     let found = session.row::<(i32,)>(&newest, (component,)).await?;
     Ok(Some(found.map_or(0, |(version,)| version.unsigned_abs())))
 }

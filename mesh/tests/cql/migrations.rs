@@ -55,3 +55,24 @@ async fn a_step_that_fails_names_itself_and_runs_again_at_the_next_start() {
     let mended = Session::open(&config, "thing", OLD).await.unwrap();
     assert_eq!(cql::version(&mended, "service").await.unwrap(), Some(1));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_looks_while_a_keyspace_is_made_sees_it_made_or_not() {
+    let Some(contact_points) = cql_for_tests() else { return };
+    for _ in 0..4 {
+        let config = Config::for_tests(contact_points.clone());
+        let looking = Session::connect(&config, "thing").await.unwrap();
+        let looks = (0..4).map(|_| {
+            let looking = looking.clone();
+            tokio::spawn(async move {
+                while cql::version(&looking, "service").await? != Some(2) {}
+                Ok::<(), Error>(())
+            })
+        });
+        let looks: Vec<_> = looks.collect();
+        Session::open(&config, "thing", NEW).await.unwrap();
+        for look in looks {
+            look.await.unwrap().unwrap();
+        }
+    }
+}

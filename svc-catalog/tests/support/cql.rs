@@ -9,6 +9,7 @@ use souk_catalog::store::cql::CqlStore;
 use souk_mesh::clock::ManualClock;
 use souk_mesh::cql;
 use souk_mesh::platform::Platform;
+use souk_mesh::testing::Told;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
@@ -60,6 +61,7 @@ fn server() -> Option<cql::Config> {
 /// A store for one test.
 pub struct Cql {
     store: Arc<CqlStore>,
+    told: Arc<Told>,
     _folder: TempDir,
     _alone: Option<MutexGuard<'static, ()>>,
 }
@@ -67,6 +69,19 @@ pub struct Cql {
 impl Cql {
     pub fn store(&self) -> Arc<CqlStore> {
         Arc::clone(&self.store)
+    }
+
+    /// What it has told the rest of the shop.
+    pub fn told(&self) -> Arc<Told> {
+        Arc::clone(&self.told)
+    }
+
+    async fn open(keyspace: &Keyspace, alone: Option<MutexGuard<'static, ()>>) -> Cql {
+        let (folder, mut platform) = platform();
+        let told = Arc::<Told>::default();
+        platform.bus = told.clone();
+        let store = Arc::new(keyspace.store(&platform).await);
+        Cql { store, told, _folder: folder, _alone: alone }
     }
 }
 
@@ -80,20 +95,17 @@ pub fn platform() -> (TempDir, Platform) {
 /// A store that other tests use too.
 pub async fn apart() -> Option<Cql> {
     APART.config()?;
-    let (folder, platform) = platform();
-    let store = Arc::new(APART.store(&platform).await);
-    Some(Cql { store, _folder: folder, _alone: None })
+    Some(Cql::open(&APART, None).await)
 }
 
 /// A store in which nothing is due, and nobody else works.
 pub async fn swept() -> Option<Cql> {
     SWEPT.config()?;
     let alone = SWEPT.alone.lock().await;
-    let (folder, platform) = platform();
     // With a store of its own, as a store does not look back behind what it has swept.
+    let (_folder, platform) = platform();
     let before = SWEPT.store(&platform).await;
     while before.expire_holds(MUCH_LATER, 1_000).await.unwrap() > 0 {}
     while before.forget_tombstones(MUCH_LATER, 1_000).await.unwrap() > 0 {}
-    let store = Arc::new(SWEPT.store(&platform).await);
-    Some(Cql { store, _folder: folder, _alone: Some(alone) })
+    Some(Cql::open(&SWEPT, Some(alone)).await)
 }

@@ -12,7 +12,18 @@ use souk_proto::time::timestamp;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use crate::shop::{Person, START_MS, Shop, append, new_id, refused, wish};
+use crate::shop::{Person, START_MS, Shop, append, new_id, on_each_store, refused, wish};
+
+on_each_store!(
+    an_order_goes_from_placed_to_delivered,
+    a_shipped_order_cannot_be_cancelled_nor_a_cancelled_one_shipped,
+    nothing_leaves_the_house_unpaid,
+    of_cancel_and_ship_at_once_one_wins,
+    only_those_who_may_change_an_order_do,
+    a_workflows_change_may_carry_conditions,
+    do_and_undo_come_to_the_same_end_in_any_order,
+    an_unknown_order_is_not_found_for_do_and_undo,
+);
 
 fn cancel(order: &Order) -> CancelOrderRequest {
     CancelOrderRequest {
@@ -63,9 +74,7 @@ async fn appended(shop: &Shop, request: AppendOrderEventRequest) -> Result<Order
     Ok(response.into_inner().order.unwrap())
 }
 
-#[tokio::test]
-async fn an_order_goes_from_placed_to_delivered() {
-    let shop = Shop::open().await;
+async fn an_order_goes_from_placed_to_delivered(shop: Shop) {
     let (mara, staff) = (shop.customer(), shop.staff());
     let order = shop.paid(&mara).await;
     let request = ship(&order);
@@ -88,9 +97,7 @@ async fn an_order_goes_from_placed_to_delivered() {
     assert_eq!(actors, [(1, &*mara), (2, "service:orchestrator"), (3, &*staff), (4, &*staff)]);
 }
 
-#[tokio::test]
-async fn a_shipped_order_cannot_be_cancelled_nor_a_cancelled_one_shipped() {
-    let shop = Shop::open().await;
+async fn a_shipped_order_cannot_be_cancelled_nor_a_cancelled_one_shipped(shop: Shop) {
     let (mara, staff) = (shop.customer(), shop.staff());
     let order = shop.paid(&mara).await;
     shipped(&shop, &staff, ship(&order)).await.unwrap();
@@ -112,9 +119,7 @@ async fn a_shipped_order_cannot_be_cancelled_nor_a_cancelled_one_shipped() {
     refused(delivered(&shop, &staff, deliver(&order)).await, code, "ORDER_CANCELLED");
 }
 
-#[tokio::test]
-async fn nothing_leaves_the_house_unpaid() {
-    let shop = Shop::open().await;
+async fn nothing_leaves_the_house_unpaid(shop: Shop) {
     let (mara, staff) = (shop.customer(), shop.staff());
     let order = shop.placed(&mara).await;
     let code = Code::FailedPrecondition;
@@ -133,9 +138,7 @@ async fn nothing_leaves_the_house_unpaid() {
     assert_eq!(outcome.unwrap().state(), OrderState::Shipped);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_cancel_and_ship_at_once_one_wins() {
-    let shop = Shop::open().await;
+async fn of_cancel_and_ship_at_once_one_wins(shop: Shop) {
     let (mara, staff) = (shop.customer(), shop.staff());
     for _ in 0..20 {
         let order = shop.paid(&mara).await;
@@ -166,9 +169,7 @@ async fn of_cancel_and_ship_at_once_one_wins() {
     }
 }
 
-#[tokio::test]
-async fn only_those_who_may_change_an_order_do() {
-    let shop = Shop::open().await;
+async fn only_those_who_may_change_an_order_do(shop: Shop) {
     let (mara, zoe, staff) = (shop.customer(), shop.customer(), shop.staff());
     let order = shop.paid(&mara).await;
     let denied = Code::PermissionDenied;
@@ -185,9 +186,7 @@ async fn only_those_who_may_change_an_order_do() {
     refused(cancelled(&shop, &both, cancel(&unknown)).await, Code::NotFound, "ORDER_NOT_FOUND");
 }
 
-#[tokio::test]
-async fn a_workflows_change_may_carry_conditions() {
-    let shop = Shop::open().await;
+async fn a_workflows_change_may_carry_conditions(shop: Shop) {
     let mara = shop.customer();
     let order = shop.placed(&mara).await;
     let processing = append(&order, OrderState::Processing);
@@ -276,17 +275,13 @@ impl Participant for Recording<'_> {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn do_and_undo_come_to_the_same_end_in_any_order() {
-    let shop = Shop::open().await;
+async fn do_and_undo_come_to_the_same_end_in_any_order(shop: Shop) {
     let product_id = shop.neighbours.catalog.sell(250, 100);
     let mara = shop.customer();
     do_undo::run(&Recording { shop: &shop, product_id, mara }).await;
 }
 
-#[tokio::test]
-async fn an_unknown_order_is_not_found_for_do_and_undo() {
-    let shop = Shop::open().await;
+async fn an_unknown_order_is_not_found_for_do_and_undo(shop: Shop) {
     let unknown = Order { order_id: new_id(), ..Order::default() };
     for state in [OrderState::Processing, OrderState::Cancelled] {
         refused(appended(&shop, append(&unknown, state)).await, Code::NotFound, "ORDER_NOT_FOUND");

@@ -6,7 +6,9 @@ use souk_proto::order::v1::{
 };
 use tonic::{Code, Status};
 
-use crate::shop::{Person, Shop, append, new_id, refused};
+use crate::shop::{Person, Shop, append, new_id, on_each_store, refused};
+
+on_each_store!(an_order_is_shown_to_its_owner_staff_and_services,);
 
 async fn list(
     shop: &Shop,
@@ -71,9 +73,7 @@ async fn staff_find_orders_by_state() {
     refused(outcome, Code::InvalidArgument, "INVALID_FIELDS");
 }
 
-#[tokio::test]
-async fn an_order_is_shown_to_its_owner_staff_and_services() {
-    let shop = Shop::open().await;
+async fn an_order_is_shown_to_its_owner_staff_and_services(shop: Shop) {
     let (mara, zoe, staff) = (shop.customer(), shop.customer(), shop.staff());
     let order = shop.placed(&mara).await;
     let read = || GetOrderRequest { order_id: order.order_id.clone() };

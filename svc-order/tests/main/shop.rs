@@ -2,14 +2,16 @@
 
 use std::future::Future;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use souk_mesh::Platform;
 use souk_mesh::client::Channel;
 use souk_mesh::clock::ManualClock;
+use souk_mesh::cql;
 use souk_mesh::identity::Role;
 use souk_order::Config;
+use souk_order::config::Store;
 use souk_proto::cart::v1::cart_service_server::CartServiceServer;
 use souk_proto::catalog::v1::catalog_service_server::CatalogServiceServer;
 use souk_proto::order::v1::order_service_client::OrderServiceClient;
@@ -46,7 +48,12 @@ pub struct Shop {
     pub clock: ManualClock,
     pub platform: Platform,
     folder: Arc<TempDir>,
+    config: Config,
 }
+
+/// A keyspace that tests of this program share: what they make has ids and people of its own, and their clocks stand still.
+static SHARED: LazyLock<Option<cql::Config>> =
+    LazyLock::new(|| souk_backends::cql_for_tests().map(cql::Config::for_tests));
 
 pub fn config() -> Config {
     Config { sweep_every_ms: 5, watch_poll_ms: 20, ..Config::default() }
@@ -63,9 +70,15 @@ impl Shop {
         Shop::start(folder, clock, Neighbours::default(), config).await
     }
 
+    /// One whose orders are in the shared keyspace, where there is a server for tests.
+    pub async fn open_on_cql() -> Option<Shop> {
+        let cql = SHARED.clone()?;
+        Some(Shop::open_with(Config { store: Store::Cql, cql, ..config() }).await)
+    }
+
     /// The process ends and another one comes up on the same data.
-    pub async fn restart(self, config: Config) -> Shop {
-        let Shop { neighbours, clock, platform, folder } = self;
+    pub async fn restart(self) -> Shop {
+        let Shop { neighbours, clock, platform, folder, config } = self;
         platform.tasks.drain(Duration::from_secs(10)).await.unwrap();
         drop(platform);
         Shop::start(folder, clock, neighbours, config).await
@@ -89,8 +102,8 @@ impl Shop {
         bind("cart", Routes::new(CartServiceServer::new(carts)));
         bind("user", Routes::new(UserServiceServer::new(users)));
         bind("workflow", Routes::new(WorkflowServiceServer::new(workflows)));
-        bind("order", souk_order::start(&platform, config).await.unwrap());
-        Shop { neighbours, clock, platform, folder }
+        bind("order", souk_order::start(&platform, config.clone()).await.unwrap());
+        Shop { neighbours, clock, platform, folder, config }
     }
 
     /// A caller without credentials.
@@ -216,3 +229,24 @@ pub fn refused<T: std::fmt::Debug>(outcome: Result<T, Status>, code: Code, reaso
     assert_eq!((status.code(), found.as_str()), (code, reason), "{status}");
     status
 }
+
+/// Makes tests of functions that take a shop: once with its orders in a file, once on CQL.
+macro_rules! on_each_store {
+    ($($test:ident),* $(,)?) => {
+        $(mod $test {
+            use crate::shop::Shop;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn on_sqlite() {
+                super::$test(Shop::open().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn on_cql() {
+                let Some(shop) = Shop::open_on_cql().await else { return };
+                super::$test(shop).await;
+            }
+        })*
+    };
+}
+pub(crate) use on_each_store;

@@ -21,7 +21,7 @@ async fn a_start_that_got_lost_is_made_up_for_after_a_restart() {
     let order_id = pending.order.unwrap().order_id;
     *shop.neighbours.workflows.away.lock() = false;
     shop.clock.advance_ms(config().start_grace_ms + 1);
-    let shop = shop.restart(config()).await;
+    let shop = shop.restart().await;
     shop.neighbours.workflows.wait_for(1).await;
     assert_eq!(shop.neighbours.workflows.started(), [format!("order/{order_id}")]);
     assert_eq!(shop.neighbours.workflows.input(&order_id)["payment_token"], "tok_visa");
@@ -51,10 +51,10 @@ async fn the_sweeper_starts_what_is_lost_and_nothing_else() {
     *shop.neighbours.workflows.away.lock() = false;
 
     let before = shop.neighbours.workflows.starts.load(Ordering::SeqCst);
-    let shop = shop.restart(quiet()).await;
+    let shop = shop.restart().await;
     shop.neighbours.workflows.wait_for(2).await;
     // The drain of the restart waits for the sweep: whatever it starts, it has started.
-    let shop = shop.restart(quiet()).await;
+    let shop = shop.restart().await;
     let ids = [running, lost].map(|order| format!("order/{}", order.order_id));
     assert_eq!(shop.neighbours.workflows.started(), ids);
     assert!(!ids.contains(&format!("order/{}", young.order_id)));

@@ -10,7 +10,12 @@ use souk_proto::order::v1::{
 };
 use tokio::sync::mpsc;
 
-use crate::shop::{Shop, new_id, soon, wish};
+use crate::shop::{Shop, new_id, on_each_store, soon, wish};
+
+on_each_store!(
+    every_change_is_told_once_with_its_version,
+    a_cancellation_is_told_with_its_reason_and_equal_requests_tell_once,
+);
 
 const TOPICS: &[&str] =
     &["order.created", "order.updated", "order.shipped", "order.delivered", "order.cancelled"];
@@ -44,9 +49,7 @@ fn told(event: &Event) -> (&str, i64, OrderState, Order) {
     (&event.r#type, order.version, change.previous_state(), order)
 }
 
-#[tokio::test]
-async fn every_change_is_told_once_with_its_version() {
-    let shop = Shop::open().await;
+async fn every_change_is_told_once_with_its_version(shop: Shop) {
     let mut events = listen(&shop).await;
     let (mara, staff) = (shop.customer(), shop.staff());
     let order = shop.paid(&mara).await;
@@ -86,9 +89,7 @@ async fn every_change_is_told_once_with_its_version() {
     assert!(found.iter().all(|event| !event.trace_parent.is_empty()));
 }
 
-#[tokio::test]
-async fn a_cancellation_is_told_with_its_reason_and_equal_requests_tell_once() {
-    let shop = Shop::open().await;
+async fn a_cancellation_is_told_with_its_reason_and_equal_requests_tell_once(shop: Shop) {
     let mut events = listen(&shop).await;
     let mara = shop.customer();
     let request = wish(shop.neighbours.catalog.sell(250, 9), 1, 250);
