@@ -129,7 +129,7 @@ async fn a_history_ends_where_the_row_does() {
     assert_eq!(history(&*tables, 5).await, expected(5, 5));
 }
 
-/// Every step is cut off once, anywhere, and done again by the next process.
+/// Every step is cut off once, anywhere, and done again by the next process, if the cursor does not say that it is done.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_that_was_cut_off_is_done_again() {
     let Some(keyspace) = Keyspace::open().await else { return };
@@ -147,7 +147,9 @@ async fn a_step_that_was_cut_off_is_done_again() {
             other = form.kill(other).await;
         }
         let Open { tables, .. } = &other;
-        tables.apply(again(&**tables, step).await).await.unwrap();
+        if tables.cursor().await.unwrap() != Some(step.cursor) {
+            tables.apply(again(&**tables, step).await).await.unwrap();
+        }
     }
     assert!(cut > 5, "{cut}");
     compare(&*one.tables, &*other.tables, &lives, &mut random).await;

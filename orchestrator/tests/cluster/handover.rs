@@ -78,6 +78,19 @@ fn child(number: usize) -> String {
 const RUNS: usize = 12;
 
 #[tokio::test(start_paused = true)]
+async fn a_partition_changes_hands_when_all_that_was_done_in_it_is_in_the_tables() {
+    // Nobody drains by itself in the time that this takes.
+    let mut world = World::with(31, registry());
+    world.drain_delay = Duration::from_secs(3_600);
+    let one = world.node("one").await;
+    world.settled(&[&one]).await;
+    begin(&world, RUNS).await;
+    let two = world.node("two").await;
+    world.settled(&[&one, &two]).await;
+    finish(&world, RUNS).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_under_way_goes_on_where_its_partition_goes() {
     for seed in 0..8 {
         let world = World::with(300 + seed, registry());

@@ -42,6 +42,8 @@ pub struct World {
     pub network: Network,
     pub bank: Arc<Bank>,
     pub clock: Arc<TokioClock>,
+    /// How long a node may take until what is durable is in the tables: much of it is not, whenever something happens.
+    pub drain_delay: Duration,
     registry: Registry,
     seed: AtomicU64,
 }
@@ -62,6 +64,7 @@ impl World {
             network: Network::default(),
             bank: Arc::default(),
             clock,
+            drain_delay: Duration::from_millis(700),
             registry,
             seed: AtomicU64::new(seed * 1_000),
         }
@@ -102,8 +105,7 @@ impl World {
         let stores = (log.clone() as _, tables);
         let resources = Resources::new().with(self.bank.clone());
         let registry = self.registry.clone();
-        // Much of what is durable is not in the tables yet, whenever something happens.
-        let options = Options { drain_delay: Duration::from_millis(700), ..quick() };
+        let options = Options { drain_delay: self.drain_delay, ..quick() };
         let joined = system::join(options, stores, cluster, seams, registry, resources).await;
         let node = Node { address: address.to_owned(), engine: joined.unwrap(), gate, log };
         self.network.add(&node);
