@@ -80,6 +80,8 @@ enum Command {
 enum Bench {
     /// Orders through the edge: throughput, waits, and whether everything adds up behind them.
     Orders(souk_bench::orders::Options),
+    /// One product that everybody wants: reservations, waits, and whether every piece is accounted for behind them.
+    Stock(souk_bench::stock::Options),
     /// The durable engine alone: orders of five trivial steps, beside the raw limit of the disk.
     Engine(souk_bench::engine::Options),
 }
@@ -102,6 +104,9 @@ impl Cli {
             Command::Doctor => doctor::run(config).await,
             Command::Bench(Bench::Orders(options)) => {
                 souk_bench::orders::run(options, &config()?.data).await
+            }
+            Command::Bench(Bench::Stock(options)) => {
+                souk_bench::stock::run(options, &config()?.data).await
             }
             Command::Bench(Bench::Engine(options)) => {
                 souk_bench::engine::run(options, &config()?.data).await

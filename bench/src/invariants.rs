@@ -165,7 +165,7 @@ impl Shop {
     /// # Errors
     /// When an address is none, or the key cannot be read.
     pub fn new(places: &Places, provider: &str, data: &Path) -> Result<Self> {
-        let bearer = Bearer::new(&token(data)?)?;
+        let bearer = Bearer::new(&staff_token(data)?)?;
         let operator = |place: &String| {
             let endpoint = Endpoint::from_shared(place.clone())
                 .with_context(|| format!("{place} is not an address"))?;
@@ -219,8 +219,8 @@ impl Shop {
     }
 }
 
-/// A token of staff, signed with the shop's own key.
-fn token(data: &Path) -> Result<String> {
+/// A token of staff, signed with the shop's own key, which is in `data`.
+pub(crate) fn staff_token(data: &Path) -> Result<String> {
     let keys =
         Keys::load(data).context("no key to sign with; --data names the folder of the shop")?;
     Ok(keys.signer.sign(SUBJECT, Role::Staff, TOKEN_TTL, SystemClock.now_ms())?)

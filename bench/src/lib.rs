@@ -7,9 +7,12 @@ pub mod engine;
 pub mod invariants;
 pub mod mesh;
 pub mod orders;
+pub mod stock;
 
+mod backends;
 mod child;
 mod cpu;
+mod metrics;
 mod own_shop;
 mod provider;
 mod schedule;

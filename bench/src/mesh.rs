@@ -53,6 +53,8 @@ pub struct Member {
     pub internal: String,
     /// Where browsers and phones reach it, if it is an edge; the same, too.
     pub edge: Option<String>,
+    /// Where its metrics are, since it was started last.
+    pub ops: String,
     program: PathBuf,
     arguments: Vec<String>,
     log: PathBuf,
@@ -135,6 +137,11 @@ impl Mesh {
         self.members.iter().filter_map(running).collect()
     }
 
+    /// Where the metrics of all members are.
+    pub fn ops(&self) -> Vec<String> {
+        self.members.iter().map(|member| member.ops.clone()).collect()
+    }
+
     /// The provider's process id, unless it has ended.
     pub fn provider_pid(&self) -> Option<u32> {
         self.provider_child.pid()
@@ -178,6 +185,7 @@ impl Member {
             role,
             internal: format!("http://{internal}"),
             edge: edge.map(|edge| format!("http://{edge}")),
+            ops: String::new(),
             program: program.to_owned(),
             arguments,
             log,
@@ -190,8 +198,11 @@ impl Member {
     /// # Errors
     /// When it does not start; with the end of its log.
     pub async fn start_again(&mut self) -> Result<()> {
-        let ready = |line: &str| address_on(line, "internal gRPC");
-        let (child, _) = Child::start(&self.program, &self.arguments, &self.log, ready).await?;
+        // Said last of all addresses: by then it serves.
+        let ready = |line: &str| address_on(line, "metrics");
+        let (child, metrics) =
+            Child::start(&self.program, &self.arguments, &self.log, ready).await?;
+        self.ops = metrics.trim_end_matches("/metrics").to_owned();
         self.child = Some(child);
         Ok(())
     }

@@ -11,9 +11,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use crate::backends;
 use crate::child::this_program;
 use crate::invariants::{Baseline, Places, Shop};
 use crate::mesh::{Mesh, Plan};
+use crate::metrics::Sources;
 use crate::own_shop::{OwnShop, folder_in};
 use customers::Customers;
 use load::{Load, Pace, Processes};
@@ -123,6 +125,7 @@ async fn measure_mesh(options: &Options, config: &Path, data: &Path) -> Result<(
     let replicas = [("workflow".to_owned(), usize::from(options.orchestrators))].into();
     // The children are started in a folder of their own.
     let path = folder.path().canonicalize()?;
+    let backends = backends::on_this_machine(&config);
     let mesh =
         Mesh::start(Plan { program: this_program()?, folder: path, config, replicas }).await?;
     let target = Target {
@@ -130,7 +133,12 @@ async fn measure_mesh(options: &Options, config: &Path, data: &Path) -> Result<(
         places: mesh.places(),
         provider: mesh.provider.clone(),
         data: mesh.data(),
-        processes: Processes { shop: mesh.pids(), provider: mesh.provider_pid() },
+        processes: Processes {
+            shop: mesh.pids(),
+            provider: mesh.provider_pid(),
+            backends,
+            metrics: Sources::new(mesh.ops()),
+        },
     };
     let outcome = measure_at(options, &target).await;
     outcome.with_context(|| format!("the ends of the shop's logs:\n{}", mesh.log_tails()))
@@ -146,6 +154,7 @@ async fn measure_own(options: &Options, data: &Path) -> Result<()> {
         processes: Processes {
             shop: own.shop_pid().map(|pid| ("shop", pid)).into_iter().collect(),
             provider: own.provider_pid(),
+            ..Processes::default()
         },
     };
     let outcome = measure_at(options, &target).await;

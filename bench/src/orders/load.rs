@@ -13,6 +13,7 @@ use tonic::Status;
 
 use super::customers::Customers;
 use crate::cpu;
+use crate::metrics::{Counted, Sources};
 use crate::schedule::Schedule;
 
 /// Orders that wait for their answer at once at most in an open loop; what is due beyond that is not sent, and counted.
@@ -40,6 +41,10 @@ pub struct Processes {
     pub shop: Vec<(&'static str, u32)>,
     /// The payment provider.
     pub provider: Option<u32>,
+    /// The backends, where they are on this machine, each with its name.
+    pub backends: Vec<(String, u32)>,
+    /// Those of the shop's that tell what they count.
+    pub metrics: Sources,
 }
 
 /// What is to be done to the shop.
@@ -56,6 +61,8 @@ pub struct CpuTimes {
     /// Of the shop's processes, each with its name.
     pub shop: Vec<(&'static str, Option<Duration>)>,
     pub provider: Option<Duration>,
+    /// Of the backends, each with its name.
+    pub backends: Vec<(String, Option<Duration>)>,
     pub load: Option<Duration>,
 }
 
@@ -74,6 +81,8 @@ pub struct Outcome {
     pub unsent: usize,
     /// Used while it was measured.
     pub cpu: CpuTimes,
+    /// Counted by the shop's processes while it was measured, if they tell.
+    pub counted: Option<Counted>,
 }
 
 /// One order's way, times counted from the start.
@@ -89,7 +98,7 @@ impl Load {
         let (samples, received) = unbounded_channel();
         let hand = Hand { customers: Arc::new(customers), start: Instant::now(), samples };
         let end = self.warm_up + self.measured;
-        let cpu = tokio::spawn(self.cpu_while_measured(hand.start));
+        let used = tokio::spawn(self.used_while_measured(hand.start));
         let collected = tokio::spawn(collect(received, self.warm_up, end));
         let unsent = match self.pace {
             Pace::Closed { in_flight } => hand.keep_in_flight(in_flight, end).await,
@@ -97,18 +106,24 @@ impl Load {
         };
         let mut outcome = collected.await.unwrap_or_default();
         outcome.unsent = unsent;
-        outcome.cpu = cpu.await.unwrap_or_default();
+        (outcome.cpu, outcome.counted) = used.await.unwrap_or_default();
         outcome
     }
 
-    fn cpu_while_measured(&self, start: Instant) -> impl Future<Output = CpuTimes> + use<> {
+    fn used_while_measured(
+        &self,
+        start: Instant,
+    ) -> impl Future<Output = (CpuTimes, Option<Counted>)> + use<> {
         let (processes, from) = (self.processes.clone(), start + self.warm_up);
         let until = from + self.measured;
         async move {
             sleep_until(from).await;
             let before = CpuTimes::now(&processes);
+            let counted_before = processes.metrics.read().await.ok();
             sleep_until(until).await;
-            CpuTimes::now(&processes).since(before)
+            let cpu = CpuTimes::now(&processes).since(before);
+            let counted = processes.metrics.read().await.ok();
+            (cpu, counted.zip(counted_before).map(|(now, before)| now.since(&before)))
         }
     }
 }
@@ -119,6 +134,9 @@ impl CpuTimes {
         Self {
             shop: shop.map(|(name, pid)| (*name, cpu::used(*pid))).collect(),
             provider: processes.provider.and_then(cpu::used),
+            backends: (processes.backends.iter())
+                .map(|(name, pid)| (name.clone(), cpu::used(*pid)))
+                .collect(),
             load: cpu::used(std::process::id()),
         }
     }
@@ -130,6 +148,9 @@ impl CpuTimes {
                 .map(|((name, now), (_, then))| (name, difference(now, then)))
                 .collect(),
             provider: difference(self.provider, before.provider),
+            backends: (self.backends.into_iter().zip(before.backends))
+                .map(|((name, now), (_, then))| (name, difference(now, then)))
+                .collect(),
             load: difference(self.load, before.load),
         }
     }

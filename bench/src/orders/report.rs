@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::load::{Load, Outcome, Pace};
+use crate::metrics::Counted;
 use crate::statistics::Distribution;
 
 /// What is printed of a run.
@@ -40,6 +41,37 @@ impl<'a> Report<'a> {
             Some(_) | None => writeln!(out, "  {name:<14} not known"),
         }
     }
+
+    /// What orders cost in statements of CQL, and how long one takes.
+    fn statements(&self, out: &mut fmt::Formatter<'_>, counted: &Counted) -> fmt::Result {
+        let orders = self.outcome.answered as f64;
+        if orders == 0.0 || counted.statements.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "statements of CQL")?;
+        for ((keyspace, kind), statements) in &counted.statements {
+            if statements.count > 0.0 {
+                let each = statements.count / orders;
+                let ms = 1_000.0 * statements.seconds / statements.count;
+                writeln!(
+                    out,
+                    "  {keyspace:<16} {kind:<12} {each:>6.2} an order, {ms:>6.2} ms each"
+                )?;
+            }
+        }
+        let all: f64 = counted.statements.values().map(|statements| statements.count).sum();
+        let conditional: f64 = counted.conditional.values().sum();
+        let (all, conditional) = (all / orders, conditional / orders);
+        writeln!(
+            out,
+            "  together {all:.1} an order, of which conditional writes {conditional:.2}"
+        )?;
+        if counted.groups > 0.0 {
+            let group = counted.grouped / counted.groups;
+            writeln!(out, "  {group:.2} operations on stock share a conditional write")?;
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Display for Report<'_> {
@@ -75,7 +107,14 @@ impl fmt::Display for Report<'_> {
         for (name, used) in &cpu.shop {
             self.cpu_line(out, name, *used)?;
         }
+        for (name, used) in &cpu.backends {
+            self.cpu_line(out, name, *used)?;
+        }
         self.cpu_line(out, "provider", cpu.provider)?;
-        self.cpu_line(out, "load generator", cpu.load)
+        self.cpu_line(out, "load generator", cpu.load)?;
+        match &self.outcome.counted {
+            Some(counted) => self.statements(out, counted),
+            None => Ok(()),
+        }
     }
 }

@@ -178,12 +178,13 @@ impl Node<'_> {
              hints_directory: \"{folder}/hints\"\n\
              cdc_raw_directory: \"{folder}/cdc_raw\"\n\
              commitlog_sync: batch\n\
+             commitlog_disk_access_mode: auto\n\
              commitlog_segment_size: 16MiB\n\
              commitlog_total_space: 256MiB\n\
              paxos_variant: v2\n\
              auto_snapshot: false\n\
              concurrent_reads: 16\n\
-             concurrent_writes: 32\n\
+             concurrent_writes: 128\n\
              hinted_handoff_enabled: true\n\
              disk_failure_policy: die\n\
              commit_failure_policy: die\n"

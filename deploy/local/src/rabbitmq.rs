@@ -78,8 +78,12 @@ fn broker(folder: PathBuf, port: u16, names_port: u16, distribution_port: u16) -
         ("RABBITMQ_MNESIA_BASE", path(folder.join("data"))),
         ("RABBITMQ_LOG_BASE", path(folder.join("logs"))),
         ("RABBITMQ_PID_FILE", path(folder.join("rabbitmq.pid"))),
-        // A node for tests needs no more than two of the machine's cores.
-        ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+S 2:2".to_owned()),
+        // A node for tests needs no more than two of the machine's cores, and its schedulers sleep when they have nothing to
+        // do: by default they spin for a while first. https://www.rabbitmq.com/docs/runtime#busy-waiting
+        (
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+            "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none".to_owned(),
+        ),
     ];
     Ok(Recipe {
         name: "rabbitmq".to_owned(),
