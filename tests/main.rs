@@ -25,5 +25,6 @@ mod redis_away;
 mod refusals;
 mod same_request;
 mod schedules;
+mod stock_bench;
 mod tools;
 mod workflow_commands;

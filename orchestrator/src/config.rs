@@ -8,12 +8,18 @@ use souk_mesh::cql;
 use crate::engine::Options;
 use crate::engine::limits::RETENTION_DAYS;
 
+/// How long events stay in the log on CQL unless something else is set, in milliseconds. Every drain of a run that is open
+/// is several writes there, and one that drains in the middle of its steps is drained again: longer than an order takes to
+/// be placed, short enough for whoever takes over to read.
+const CQL_DRAIN_DELAY_MS: u64 = 5_000;
+
 /// Section `workflow` of the configuration.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// How long events stay in the log before they are drained into the tables, in milliseconds.
-    pub drain_delay_ms: u64,
+    /// How long events stay in the log before they are drained into the tables, in milliseconds; what suits the store,
+    /// if it is not set.
+    pub drain_delay_ms: Option<u64>,
     /// How long a run that only waits stays in memory, in milliseconds.
     pub idle_after_ms: u64,
     /// How many such runs stay in memory at most.
@@ -42,9 +48,9 @@ pub enum Store {
 
 impl Default for Config {
     fn default() -> Self {
-        let Options { drain_delay, idle_after, max_idle_runs, .. } = Options::default();
+        let Options { idle_after, max_idle_runs, .. } = Options::default();
         Self {
-            drain_delay_ms: drain_delay.as_millis() as u64,
+            drain_delay_ms: None,
             idle_after_ms: idle_after.as_millis() as u64,
             max_idle_runs,
             retention_days: RETENTION_DAYS,
@@ -57,8 +63,13 @@ impl Default for Config {
 
 impl Config {
     pub(crate) fn options(&self) -> Options {
+        let drain_delay = match (self.drain_delay_ms, self.store) {
+            (Some(set_ms), _) => Duration::from_millis(set_ms),
+            (None, Store::Fjall) => Options::default().drain_delay,
+            (None, Store::Cql) => Duration::from_millis(CQL_DRAIN_DELAY_MS),
+        };
         Options {
-            drain_delay: Duration::from_millis(self.drain_delay_ms),
+            drain_delay,
             idle_after: Duration::from_millis(self.idle_after_ms),
             max_idle_runs: self.max_idle_runs,
             retention: (self.retention_days > 0)

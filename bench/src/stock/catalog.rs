@@ -21,6 +21,9 @@ use crate::metrics::Sources;
 /// How long the catalog may take to answer a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Of the keyspace of the benchmark's own catalog.
+const KEYSPACE_PREFIX: &str = "souk_bench";
+
 /// A client that may change stock.
 pub type Client = CatalogServiceClient<InterceptedService<Channel, Bearer>>;
 
@@ -97,6 +100,9 @@ async fn serve(config: &Path, log: &Path) -> Result<(Child, String, String)> {
     for port in ["internal", "ops"] {
         arguments.extend(["--set".to_owned(), format!("listen.{port}=127.0.0.1:0")]);
     }
+    // What stays held must not be in the way of a shop on the same server.
+    arguments
+        .extend(["--set".to_owned(), format!("backends.cql.keyspace_prefix={KEYSPACE_PREFIX}")]);
     let mut internal = None;
     let both = |line: &str| {
         internal = internal.take().or_else(|| address_on(line, "internal gRPC"));

@@ -91,8 +91,13 @@ impl Committer {
         self.count.load(Ordering::Acquire) == 0
     }
 
+    fn has_waiting(&self) -> bool {
+        !self.waiting.lock().is_empty()
+    }
+
     /// Moves what waits into `batch`, which is empty, up to the size of a slot. A single commit may be larger than that.
-    fn take(&self, batch: &mut Vec<Commit>, slot_bytes: usize) {
+    /// Says whether anything waits on.
+    fn take(&self, batch: &mut Vec<Commit>, slot_bytes: usize) -> bool {
         let mut waiting = self.waiting.lock();
         let mut bytes = 0;
         let fitting = waiting.iter().take_while(|commit| {
@@ -106,6 +111,7 @@ impl Committer {
         } else {
             batch.extend(waiting.drain(..count));
         }
+        !waiting.is_empty()
     }
 }
 

@@ -87,6 +87,8 @@ pub const MAX_APPEND_TRIES: u32 = 20;
 pub const MAX_DISTANT_APPEND_TRIES: u32 = 36_000;
 /// Pause between two such tries, in milliseconds.
 pub const APPEND_RETRY_MS: u64 = 100;
+/// How long a slot gathers at most while others are under way, in milliseconds.
+pub const LONGEST_GATHER_MS: u64 = 10;
 /// Effects that one task releases after a slot has become durable.
 pub const EFFECTS_PER_TASK: usize = 8;
 

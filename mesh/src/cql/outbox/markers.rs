@@ -33,8 +33,13 @@ pub(super) const SHARDS: i32 = 4;
 const WRITE_LIMIT: Duration = Duration::from_secs(15);
 /// Markers that may wait to be deleted; more are left to the sweeper.
 const WAITING_DELETES: usize = 16_384;
-/// Most markers deleted by one statement.
-const DELETED_AT_ONCE: usize = 128;
+/// Most markers deleted by one statement: ScyllaDB takes at most 100 keys in one IN.
+const DELETED_AT_ONCE: usize = 96;
+/// How long markers gather before they are deleted: nobody waits for that, and the sweeper looks at none so young. A
+/// process that ends meanwhile leaves them to the sweeper.
+const DELETED_EVERY: Duration = Duration::from_millis(250);
+/// Markers that are taken together.
+const MAX_GATHERED: usize = 4_096;
 
 /// Which partition an aggregate's markers are in.
 pub(super) fn shard_of(aggregate: &str) -> i32 {
@@ -237,11 +242,18 @@ struct Deleter {
 impl Deleter {
     async fn run(self, mut to_delete: mpsc::Receiver<MarkerKey>) {
         let mut keys = Vec::new();
-        while to_delete.recv_many(&mut keys, DELETED_AT_ONCE).await > 0 {
+        while to_delete.recv_many(&mut keys, MAX_GATHERED).await > 0 {
+            tokio::time::sleep(DELETED_EVERY).await;
+            while keys.len() < MAX_GATHERED
+                && let Ok(key) = to_delete.try_recv()
+            {
+                keys.push(key);
+            }
             keys.sort_unstable_by_key(|key| (key.shard, key.slot));
             let of_one_partition =
                 |a: &MarkerKey, b: &MarkerKey| (a.shard, a.slot) == (b.shard, b.slot);
-            for partition in keys.chunk_by(of_one_partition) {
+            let partitions = keys.chunk_by(of_one_partition);
+            for partition in partitions.flat_map(|keys| keys.chunks(DELETED_AT_ONCE)) {
                 let ids: Vec<Uuid> = partition.iter().map(|key| key.marker_id).collect();
                 let MarkerKey { shard, slot, .. } = partition[0];
                 if let Err(error) = self.session.write(&self.delete, (shard, slot, ids)).await {
