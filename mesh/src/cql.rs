@@ -15,6 +15,7 @@
 mod batch;
 mod config;
 mod error;
+mod gathered;
 pub mod look;
 mod migration;
 pub mod outbox;
@@ -24,6 +25,7 @@ mod statement;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gathered::Gathered;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session as Driver;
 use scylla::client::session_builder::SessionBuilder;
@@ -59,7 +61,10 @@ pub struct Session {
 struct Shared {
     driver: Driver,
     keyspace: String,
+    /// How long a statement may take.
+    limit: Duration,
     under_way: Semaphore,
+    gathered: Gathered,
 }
 
 impl Session {
@@ -134,8 +139,9 @@ impl Session {
         let driver = builder.build().await.map_err(|error| {
             Error::Unavailable(format!("{}: {error}", config.contact_points.join(", ")))
         })?;
+        let (limit, gathered) = (config.limit(), Gathered::new());
         let under_way = Semaphore::new(MAX_UNDER_WAY);
-        Ok(Session { shared: Arc::new(Shared { driver, keyspace, under_way }) })
+        Ok(Session { shared: Arc::new(Shared { driver, keyspace, limit, under_way, gathered }) })
     }
 
     /// The keyspace's name. Statements name their tables without it: see [`Session::prepare`].
@@ -187,7 +193,8 @@ impl Session {
         found.maybe_first_row::<R>().map_err(Error::form)
     }
 
-    /// A plain write, durable on a quorum when this returns. It is idempotent: after an error it may have happened.
+    /// A plain write, durable on a quorum when this returns. It is idempotent: after an error it may have happened. What is
+    /// written at the same time goes in one message.
     ///
     /// # Errors
     /// [`Error::Unknown`], [`Error::Unavailable`], [`Error::Overloaded`], [`Error::Refused`].
@@ -196,7 +203,8 @@ impl Session {
         statement: &Prepared,
         values: impl SerializeRow,
     ) -> Result<(), Error> {
-        self.run(statement, values).await.map(drop)
+        let _place = self.place()?;
+        gathered::write(self, statement, &values).await
     }
 
     /// A conditional write of one row; whether its condition held, and it happened.
@@ -210,6 +218,7 @@ impl Session {
         values: impl SerializeRow,
     ) -> Result<bool, Error> {
         self.count_conditional();
+        let _place = self.place()?;
         was_applied(self.run(statement, values).await?)
     }
 
@@ -220,11 +229,7 @@ impl Session {
     pub async fn conditional_batch(&self, batch: Batch) -> Result<bool, Error> {
         self.count_conditional();
         let _place = self.place()?;
-        let began = Instant::now();
-        let (statements, values) = batch.into_parts();
-        let answer = self.shared.driver.batch(&statements, values).await;
-        self.note(Kind::Conditional, began, answer.is_ok());
-        was_applied(answer.map_err(|error| error::of_execution(Kind::Conditional, error))?)
+        was_applied(self.run_batch(Kind::Conditional, batch).await?)
     }
 
     /// Plain writes to one partition that happen together, in one message.
@@ -233,11 +238,7 @@ impl Session {
     /// As [`Session::write`].
     pub async fn write_batch(&self, batch: Batch) -> Result<(), Error> {
         let _place = self.place()?;
-        let began = Instant::now();
-        let (statements, values) = batch.into_parts();
-        let answer = self.shared.driver.batch(&statements, values).await;
-        self.note(Kind::Write, began, answer.is_ok());
-        answer.map(drop).map_err(|error| error::of_execution(Kind::Write, error))
+        self.run_batch(Kind::Write, batch).await.map(drop)
     }
 
     /// Runs a statement that changes the schema, and waits until all nodes agree on it.
@@ -266,6 +267,7 @@ impl Session {
         };
         let mut last = Error::Overloaded;
         for _ in 0..tries {
+            let _place = self.place()?;
             match self.run(statement, &values).await {
                 Err(error @ Error::Unavailable(_)) => last = error,
                 other => return other,
@@ -279,12 +281,19 @@ impl Session {
         statement: &Prepared,
         values: impl SerializeRow,
     ) -> Result<QueryResult, Error> {
-        let _place = self.place()?;
         let began = Instant::now();
         let prepared: &PreparedStatement = statement.driver();
         let answer = self.shared.driver.execute_unpaged(prepared, values).await;
         self.note(statement.kind(), began, answer.is_ok());
         answer.map_err(|error| error::of_execution(statement.kind(), error))
+    }
+
+    async fn run_batch(&self, kind: Kind, batch: Batch) -> Result<QueryResult, Error> {
+        let began = Instant::now();
+        let (statements, values) = batch.into_parts();
+        let answer = self.shared.driver.batch(&statements, values).await;
+        self.note(kind, began, answer.is_ok());
+        answer.map_err(|error| error::of_execution(kind, error))
     }
 
     fn place(&self) -> Result<SemaphorePermit<'_>, Error> {

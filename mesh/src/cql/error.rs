@@ -13,7 +13,7 @@ use crate::error::{retriable, status, unavailable};
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 
 /// What can go wrong with a store that speaks CQL.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// No answer could be had, and nothing was written. Worth trying again.
     #[error("the CQL store is away: {0}")]

@@ -1,5 +1,6 @@
 //! What the stores build on, on a server that speaks CQL.
 
+mod gathered;
 mod migrations;
 mod start;
 mod statements;
