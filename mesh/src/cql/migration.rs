@@ -5,7 +5,7 @@
 //! schema changes, so each statement of a step is one that may run twice (`IF NOT EXISTS`), and a step that was cut off
 //! runs again from its beginning.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -43,21 +43,23 @@ const LEASE_PAUSE: Duration = Duration::from_millis(500);
 const LEASE_TRIES: u32 = 240;
 
 /// What another process is just making stands in the schema's own tables before a node can use it; until then statements
-/// are refused. How often it is tried, and the pause between.
-const MAKING_TRIES: u32 = 50;
+/// are refused, or fail in the server (`Unknown CF`). For how long it is tried again, and the pause between.
+const MAKING_LIMIT: Duration = Duration::from_secs(5);
 const MAKING_PAUSE: Duration = Duration::from_millis(100);
 
-/// Tries again what may be refused only because another process is making the keyspace.
+/// Tries again what may have failed only because another process is making the keyspace.
 async fn once_made<T, F: Future<Output = Result<T, Error>>>(
     work: impl Fn() -> F,
 ) -> Result<T, Error> {
-    for _ in 1..MAKING_TRIES {
+    let began = Instant::now();
+    loop {
         match work().await {
-            Err(Error::Refused(_)) => tokio::time::sleep(MAKING_PAUSE).await,
+            Err(Error::Refused(_) | Error::Unavailable(_)) if began.elapsed() < MAKING_LIMIT => {
+                tokio::time::sleep(MAKING_PAUSE).await;
+            }
             outcome => return outcome,
         }
     }
-    work().await
 }
 
 /// Applies what is missing of every component.
