@@ -125,6 +125,9 @@ async fn send_all(session: Session, permit: OwnedSemaphorePermit) {
 }
 
 async fn send(session: Session, message: Vec<Waiting>) {
+    let keyspace = session.keyspace().to_owned();
+    metrics::histogram!("souk_cql_message_writes", "keyspace" => keyspace)
+        .record(message.len() as f64);
     let result = match &message[..] {
         [one] => session.run(&one.statement, &one.values).await.map(drop),
         several => {
