@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use futures::future::join_all;
 use souk_mesh::error::{metadata_of, violations_of};
+use souk_order::Config;
 use souk_proto::order::v1::{
     CartReference, ListOrdersRequest, OrderState, PlaceOrderLine, PlaceOrderRequest,
     PlaceOrderResponse, Placement,
@@ -13,7 +14,7 @@ use tonic::Code;
 use uuid::Uuid;
 
 use crate::fakes::{PLACED, euro};
-use crate::shop::{Person, Shop, address, append, config, new_id, on_each_store, refused, wish};
+use crate::shop::{Person, Shop, address, append, new_id, on_each_store, refused, wish};
 
 on_each_store!(
     an_order_is_priced_recorded_and_carried_out,
@@ -21,6 +22,13 @@ on_each_store!(
     a_request_id_is_its_callers_and_for_one_wish,
     what_cannot_be_ordered_is_refused_and_leaves_no_trace,
     a_cart_is_ordered_at_the_version_that_was_seen,
+    a_thousand_equal_requests_at_once_are_one_order,
+    an_address_comes_from_the_request_or_the_address_book,
+);
+on_each_store!(
+    of_config:
+    challenges_and_refusals_are_kept_too,
+    an_order_that_is_not_settled_in_time_is_pending_until_it_is,
 );
 
 /// How many orders somebody has.
@@ -55,9 +63,7 @@ async fn an_order_is_priced_recorded_and_carried_out(shop: Shop) {
     assert_eq!(shop.neighbours.workflows.starts.load(Ordering::SeqCst), 1);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_thousand_equal_requests_at_once_are_one_order() {
-    let shop = Shop::open().await;
+async fn a_thousand_equal_requests_at_once_are_one_order(shop: Shop) {
     let mara = shop.customer();
     let product_id = shop.neighbours.catalog.sell(250, 10_000);
     *shop.neighbours.workflows.answer.lock() = None;
@@ -101,12 +107,11 @@ async fn a_repeat_gets_the_first_answer_whatever_has_happened_since(shop: Shop) 
     assert_eq!(shop.place(&mara, request).await.unwrap(), first);
 }
 
-#[tokio::test]
-async fn challenges_and_refusals_are_kept_too() {
+async fn challenges_and_refusals_are_kept_too(config: Config) {
     let challenge = r#"{"placement":"CHALLENGE","challenge_url":"http://c/1","payment_id":null}"#;
     let refusal = r#"{"placement":"REFUSED","reason":"CARD_DECLINED","message":"Declined."}"#;
     for (answer, placement) in [(challenge, Placement::Challenge), (refusal, Placement::Refused)] {
-        let shop = Shop::open().await;
+        let shop = Shop::open_with(config.clone()).await;
         let mara = shop.customer();
         let product_id = shop.neighbours.catalog.sell(250, 1);
         *shop.neighbours.workflows.answer.lock() = Some(answer.into());
@@ -127,9 +132,8 @@ async fn challenges_and_refusals_are_kept_too() {
     }
 }
 
-#[tokio::test]
-async fn an_order_that_is_not_settled_in_time_is_pending_until_it_is() {
-    let shop = Shop::open_with(souk_order::Config { answer_wait_ms: 20, ..config() }).await;
+async fn an_order_that_is_not_settled_in_time_is_pending_until_it_is(config: Config) {
+    let shop = Shop::open_with(Config { answer_wait_ms: 20, ..config }).await;
     let mara = shop.customer();
     let product_id = shop.neighbours.catalog.sell(250, 1);
     *shop.neighbours.workflows.answer.lock() = None;
@@ -240,9 +244,7 @@ async fn a_cart_is_ordered_at_the_version_that_was_seen(shop: Shop) {
     assert_eq!(shop.place(&mara, placing).await.unwrap(), placed);
 }
 
-#[tokio::test]
-async fn an_address_comes_from_the_request_or_the_address_book() {
-    let shop = Shop::open().await;
+async fn an_address_comes_from_the_request_or_the_address_book(shop: Shop) {
     let mara = shop.customer();
     let tea = shop.neighbours.catalog.sell(250, 5);
     let request = |address_id: &str| PlaceOrderRequest {

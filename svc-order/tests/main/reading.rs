@@ -1,14 +1,16 @@
 //! GetOrder and ListOrders: one's own, page by page.
 
+use souk_order::Config;
 use souk_proto::order::v1::{
     GetOrderRequest, GetTrackingRequest, ListOrdersRequest, ListOrdersResponse, OrderState,
     WatchOrderRequest,
 };
 use tonic::{Code, Status};
 
-use crate::shop::{Person, Shop, append, new_id, on_each_store, refused};
+use crate::shop::{Person, Shop, alone, append, new_id, on_each_store, refused};
 
-on_each_store!(an_order_is_shown_to_its_owner_staff_and_services,);
+on_each_store!(an_order_is_shown_to_its_owner_staff_and_services);
+on_each_store!(of_config: orders_are_listed_newest_first_page_by_page, staff_find_orders_by_state);
 
 async fn list(
     shop: &Shop,
@@ -22,9 +24,8 @@ fn ids(page: &ListOrdersResponse) -> Vec<String> {
     page.orders.iter().map(|order| order.order_id.clone()).collect()
 }
 
-#[tokio::test]
-async fn orders_are_listed_newest_first_page_by_page() {
-    let shop = Shop::open().await;
+async fn orders_are_listed_newest_first_page_by_page(config: Config) {
+    let shop = Shop::open_with(alone(config)).await;
     let (mara, zoe, staff) = (shop.customer(), shop.customer(), shop.staff());
     let mut hers = Vec::new();
     for _ in 0..5 {
@@ -56,9 +57,8 @@ async fn orders_are_listed_newest_first_page_by_page() {
     refused(list(&shop, &zoe, stolen).await, Code::InvalidArgument, "INVALID_PAGE_TOKEN");
 }
 
-#[tokio::test]
-async fn staff_find_orders_by_state() {
-    let shop = Shop::open().await;
+async fn staff_find_orders_by_state(config: Config) {
+    let shop = Shop::open_with(alone(config)).await;
     let (mara, staff) = (shop.customer(), shop.staff());
     let order = shop.placed(&mara).await;
     shop.placed(&mara).await;

@@ -59,21 +59,27 @@ pub fn config() -> Config {
     Config { sweep_every_ms: 5, watch_poll_ms: 20, ..Config::default() }
 }
 
-impl Shop {
-    pub async fn open() -> Shop {
-        Shop::open_with(config()).await
-    }
+/// One whose orders are in the shared keyspace, where there is a server for tests.
+pub fn config_on_cql() -> Option<Config> {
+    Some(Config { store: Store::Cql, cql: SHARED.clone()?, ..config() })
+}
 
+/// The same store, with nobody else's orders in it: for tests that list them, or move their clocks.
+pub fn alone(config: Config) -> Config {
+    match config.store {
+        Store::Sqlite => config,
+        Store::Cql => {
+            let cql = cql::Config::for_tests(config.cql.contact_points.clone());
+            Config { cql, ..config }
+        }
+    }
+}
+
+impl Shop {
     pub async fn open_with(config: Config) -> Shop {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let clock = ManualClock::new(START_MS);
         Shop::start(folder, clock, Neighbours::default(), config).await
-    }
-
-    /// One whose orders are in the shared keyspace, where there is a server for tests.
-    pub async fn open_on_cql() -> Option<Shop> {
-        let cql = SHARED.clone()?;
-        Some(Shop::open_with(Config { store: Store::Cql, cql, ..config() }).await)
     }
 
     /// The process ends and another one comes up on the same data.
@@ -230,21 +236,36 @@ pub fn refused<T: std::fmt::Debug>(outcome: Result<T, Status>, code: Code, reaso
     status
 }
 
-/// Makes tests of functions that take a shop: once with its orders in a file, once on CQL.
+/// Makes tests of functions that take a shop, or a configuration of one after `of_config`: once with its orders in a file, once
+/// on CQL.
 macro_rules! on_each_store {
-    ($($test:ident),* $(,)?) => {
+    (of_config: $($test:ident),* $(,)?) => {
         $(mod $test {
-            use crate::shop::Shop;
-
             #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             async fn on_sqlite() {
-                super::$test(Shop::open().await).await;
+                super::$test(crate::shop::config()).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
             async fn on_cql() {
-                let Some(shop) = Shop::open_on_cql().await else { return };
-                super::$test(shop).await;
+                let Some(config) = crate::shop::config_on_cql() else { return };
+                super::$test(config).await;
+            }
+        })*
+    };
+    ($($test:ident),* $(,)?) => {
+        $(mod $test {
+            use crate::shop::{Shop, config, config_on_cql};
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn on_sqlite() {
+                super::$test(Shop::open_with(config()).await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn on_cql() {
+                let Some(config) = config_on_cql() else { return };
+                super::$test(Shop::open_with(config).await).await;
             }
         })*
     };

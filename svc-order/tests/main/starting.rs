@@ -2,13 +2,19 @@
 
 use std::sync::atomic::Ordering;
 
+use souk_order::Config;
 use souk_proto::order::v1::{CancelOrderRequest, Placement};
 
-use crate::shop::{Shop, config, new_id, wish};
+use crate::shop::{Shop, alone, new_id, on_each_store, wish};
 
-#[tokio::test]
-async fn a_start_that_got_lost_is_made_up_for_after_a_restart() {
-    let shop = Shop::open().await;
+on_each_store!(
+    of_config:
+    a_start_that_got_lost_is_made_up_for_after_a_restart,
+    the_sweeper_starts_what_is_lost_and_nothing_else,
+);
+
+async fn a_start_that_got_lost_is_made_up_for_after_a_restart(config: Config) {
+    let shop = Shop::open_with(alone(config.clone())).await;
     let mara = shop.customer();
     let tea = shop.neighbours.catalog.sell(250, 5);
     // The record is durable, the start never arrives: as after kill -9 between the two.
@@ -20,7 +26,7 @@ async fn a_start_that_got_lost_is_made_up_for_after_a_restart() {
 
     let order_id = pending.order.unwrap().order_id;
     *shop.neighbours.workflows.away.lock() = false;
-    shop.clock.advance_ms(config().start_grace_ms + 1);
+    shop.clock.advance_ms(config.start_grace_ms + 1);
     let shop = shop.restart().await;
     shop.neighbours.workflows.wait_for(1).await;
     assert_eq!(shop.neighbours.workflows.started(), [format!("order/{order_id}")]);
@@ -30,11 +36,10 @@ async fn a_start_that_got_lost_is_made_up_for_after_a_restart() {
     assert_eq!(placed.order.unwrap().order_id, order_id);
 }
 
-#[tokio::test]
-async fn the_sweeper_starts_what_is_lost_and_nothing_else() {
+async fn the_sweeper_starts_what_is_lost_and_nothing_else(config: Config) {
     // No sweeps but those that the test asks for by restarting.
-    let quiet = || souk_order::Config { sweep_every_ms: 3_600_000, ..config() };
-    let shop = Shop::open_with(quiet()).await;
+    let quiet = Config { sweep_every_ms: 3_600_000, ..alone(config) };
+    let shop = Shop::open_with(quiet.clone()).await;
     let mara = shop.customer();
     let running = shop.placed(&mara).await;
     *shop.neighbours.workflows.away.lock() = true;
@@ -46,7 +51,7 @@ async fn the_sweeper_starts_what_is_lost_and_nothing_else() {
         ..CancelOrderRequest::default()
     };
     shop.client().cancel_order(mara.says(cancel)).await.unwrap();
-    shop.clock.advance_ms(quiet().start_grace_ms + 1);
+    shop.clock.advance_ms(quiet.start_grace_ms + 1);
     let young = shop.placed(&mara).await;
     *shop.neighbours.workflows.away.lock() = false;
 

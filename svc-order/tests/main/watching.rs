@@ -1,5 +1,6 @@
 //! WatchOrder: what has happened, what happens, and going on where one left.
 
+use souk_order::Config;
 use souk_proto::order::v1::{
     CancelOrderRequest, DeliverOrderRequest, Order, OrderState, ProgressKind, ShipOrderRequest,
     WatchOrderRequest, WatchOrderResponse,
@@ -9,7 +10,17 @@ use souk_proto::workflow::v1::HistoryEventKind::{
 };
 use tonic::{Code, Streaming};
 
-use crate::shop::{Person, START_MS, Shop, append, config, new_id, refused, soon};
+use crate::shop::{Person, START_MS, Shop, append, new_id, on_each_store, refused, soon};
+
+on_each_store!(
+    steps_and_changes_arrive_as_they_happen_until_the_end,
+    whoever_comes_late_or_again_gets_each_thing_once_in_the_order_of_time,
+    a_change_does_not_overtake_the_steps_that_led_to_it,
+    a_cancelled_order_is_followed_until_everything_is_given_back,
+    a_token_of_nobodys_making_is_refused,
+    a_drain_ends_watches_so_that_they_resume_elsewhere,
+);
+on_each_store!(of_config: a_run_that_does_not_end_keeps_nobody_waiting_for_ever);
 
 type Updates = Streaming<WatchOrderResponse>;
 
@@ -44,9 +55,7 @@ async fn delivered(shop: &Shop, order: &Order) {
     shop.client().deliver_order(staff.says(deliver)).await.unwrap();
 }
 
-#[tokio::test]
-async fn steps_and_changes_arrive_as_they_happen_until_the_end() {
-    let shop = Shop::open().await;
+async fn steps_and_changes_arrive_as_they_happen_until_the_end(shop: Shop) {
     let mara = shop.customer();
     let order = shop.placed(&mara).await;
     let workflows = &shop.neighbours.workflows;
@@ -77,9 +86,7 @@ async fn steps_and_changes_arrive_as_they_happen_until_the_end() {
     assert!(soon(after.message()).await.unwrap().is_none());
 }
 
-#[tokio::test]
-async fn whoever_comes_late_or_again_gets_each_thing_once_in_the_order_of_time() {
-    let shop = Shop::open().await;
+async fn whoever_comes_late_or_again_gets_each_thing_once_in_the_order_of_time(shop: Shop) {
     let mara = shop.customer();
     let order = shop.placed(&mara).await;
     let workflows = &shop.neighbours.workflows;
@@ -117,9 +124,7 @@ async fn whoever_comes_late_or_again_gets_each_thing_once_in_the_order_of_time()
     }
 }
 
-#[tokio::test]
-async fn a_change_does_not_overtake_the_steps_that_led_to_it() {
-    let shop = Shop::open().await;
+async fn a_change_does_not_overtake_the_steps_that_led_to_it(shop: Shop) {
     let mara = shop.customer();
     let order = shop.placed(&mara).await;
     let workflows = &shop.neighbours.workflows;
@@ -139,9 +144,7 @@ async fn a_change_does_not_overtake_the_steps_that_led_to_it() {
     assert_eq!(titles(&mut updates, 1).await.0, ["Items set aside"], "each thing once");
 }
 
-#[tokio::test]
-async fn a_cancelled_order_is_followed_until_everything_is_given_back() {
-    let shop = Shop::open().await;
+async fn a_cancelled_order_is_followed_until_everything_is_given_back(shop: Shop) {
     let mara = shop.customer();
     let order = shop.paid(&mara).await;
     let mut updates = watch(&shop, &mara, &order, "").await;
@@ -167,9 +170,8 @@ async fn a_cancelled_order_is_followed_until_everything_is_given_back() {
     assert!(soon(updates.message()).await.unwrap().is_none());
 }
 
-#[tokio::test]
-async fn a_run_that_does_not_end_keeps_nobody_waiting_for_ever() {
-    let shop = Shop::open_with(souk_order::Config { watch_linger_ms: 0, ..config() }).await;
+async fn a_run_that_does_not_end_keeps_nobody_waiting_for_ever(config: Config) {
+    let shop = Shop::open_with(Config { watch_linger_ms: 0, ..config }).await;
     let mara = shop.customer();
     let order = shop.paid(&mara).await;
     delivered(&shop, &order).await;
@@ -179,9 +181,7 @@ async fn a_run_that_does_not_end_keeps_nobody_waiting_for_ever() {
     assert!(soon(updates.message()).await.unwrap().is_none());
 }
 
-#[tokio::test]
-async fn a_token_of_nobodys_making_is_refused() {
-    let shop = Shop::open().await;
+async fn a_token_of_nobodys_making_is_refused(shop: Shop) {
     let mara = shop.customer();
     let order = shop.placed(&mara).await;
     let resume_token = "yesterday".into();
@@ -190,9 +190,7 @@ async fn a_token_of_nobodys_making_is_refused() {
     refused(outcome, Code::InvalidArgument, "INVALID_FIELDS");
 }
 
-#[tokio::test]
-async fn a_drain_ends_watches_so_that_they_resume_elsewhere() {
-    let shop = Shop::open().await;
+async fn a_drain_ends_watches_so_that_they_resume_elsewhere(shop: Shop) {
     let mara = shop.customer();
     let order = shop.placed(&mara).await;
     let mut updates = watch(&shop, &mara, &order, "").await;
