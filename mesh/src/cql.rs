@@ -37,6 +37,7 @@ use scylla::statement::prepared::PreparedStatement;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep};
 
+pub use crate::cql_statements as statements;
 pub use batch::Batch;
 pub use config::Config;
 pub use error::Error;

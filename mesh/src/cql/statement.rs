@@ -92,3 +92,28 @@ impl Prepared {
         &self.statement
     }
 }
+
+/// Declares a struct of statements, each with its kind and text, and `prepare`, which makes them known to the servers:
+/// `statements! { /// … pub struct Statements { head: Read = "SELECT …"; } }`.
+#[macro_export]
+macro_rules! cql_statements {
+    ($(#[$about:meta])* $seen:vis struct $all:ident {
+        $($(#[$documentation:meta])* $name:ident: $kind:ident = $text:expr;)*
+    }) => {
+        $(#[$about])*
+        $seen struct $all {
+            $($(#[$documentation])* $seen $name: $crate::cql::Prepared,)*
+        }
+
+        impl $all {
+            /// Makes them known to the servers.
+            $seen async fn prepare(
+                session: &$crate::cql::Session,
+            ) -> Result<Self, $crate::cql::Error> {
+                Ok(Self {
+                    $($name: session.prepare($crate::cql::Kind::$kind, $text).await?,)*
+                })
+            }
+        }
+    };
+}

@@ -1,6 +1,6 @@
 //! The tables, and the statements on them.
 
-use souk_mesh::cql::{Error, Kind, Migration, Prepared, Session, outbox};
+use souk_mesh::cql::{Migration, outbox, statements};
 
 /// The most refunds of one payment that are looked at.
 pub const MAX_REFUNDS: i32 = 10_000;
@@ -56,64 +56,50 @@ const HEAD: &str = "SELECT version, writer, fingerprint, order_id, user_id, stat
 const REFUNDS: &str = "SELECT item, refund_id, refund_fingerprint, refund_amount, refund_currency,
     refund_reason, refund_created_ms, answer FROM {}.payment WHERE payment_id = ? AND kind = 1";
 
-/// Declares the statements: name, kind, text.
-macro_rules! statements {
-    ($($name:ident: $kind:ident $text:expr;)*) => {
-        /// Every statement, known to the servers.
-        pub struct Statements {
-            $(pub $name: Prepared,)*
-        }
-
-        impl Statements {
-            /// Makes them known.
-            pub async fn prepare(session: &Session) -> Result<Statements, Error> {
-                Ok(Statements { $($name: session.prepare(Kind::$kind, $text).await?,)* })
-            }
-        }
-    };
-}
-
 statements! {
-    head: Read HEAD;
-    settled_head: SettledRead HEAD;
-    open: Conditional "UPDATE {}.payment SET version = ?, writer = ?, fingerprint = ?,
-        order_id = ?, user_id = ?, state = ?, amount = ?, currency = ?, captured = ?, refunded = ?,
-        payment_token = ?, created_ms = ?, updated_ms = ? WHERE payment_id = ? IF version = NULL";
-    change: Conditional "UPDATE {}.payment SET version = ?, writer = ?, state = ?, captured = ?,
-        refunded = ?, provider_id = ?, challenge_url = ?, decline_code = ?, updated_ms = ?
-        WHERE payment_id = ? IF version = ?";
-    note: Write "UPDATE {}.payment USING TIMESTAMP ? SET noted_state = ?, noted_provider_id = ?,
-        noted_ms = ? WHERE payment_id = ?";
-    bury: Conditional "UPDATE {}.payment SET version = 0, writer = ?, keep_until_ms = ?,
-        created_ms = ? WHERE payment_id = ? IF version = NULL";
-    unbury: Conditional "DELETE version, writer, keep_until_ms, created_ms FROM {}.payment
-        WHERE payment_id = ? IF version = 0 AND keep_until_ms < ?";
-    event: Conditional "INSERT INTO {}.payment (payment_id, kind, item, event)
-        VALUES (?, 2, ?, ?)";
-    events: SettledRead "SELECT event FROM {}.payment
-        WHERE payment_id = ? AND kind = 2 AND item >= ? LIMIT 1000";
-    begin_refund: Conditional "INSERT INTO {}.payment (payment_id, kind, item, refund_id,
-        refund_fingerprint, refund_amount, refund_currency, refund_reason, refund_created_ms)
-        VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS";
-    answer_refund: Conditional "UPDATE {}.payment SET answer = ?
-        WHERE payment_id = ? AND kind = 1 AND item = ? IF refund_id = ? AND answer = NULL";
-    drop_refund: Conditional "DELETE FROM {}.payment
-        WHERE payment_id = ? AND kind = 1 AND item = ? IF refund_id = ? AND answer = NULL";
-    refund: Read &format!("{REFUNDS} AND item = ?");
-    settled_refund: SettledRead &format!("{REFUNDS} AND item = ?");
-    refunds: Read &format!("{REFUNDS} LIMIT {MAX_REFUNDS}");
-    claim: Write "INSERT INTO {}.request (request_key, payment_id) VALUES (?, ?)";
-    claims: Read &format!("SELECT payment_id FROM {{}}.request WHERE request_key = ?
-        LIMIT {MAX_CLAIMS}");
-    list: Write "INSERT INTO {}.listed (list, bucket, at_ms, id) VALUES (?, ?, ?, ?)";
-    unlist: Write "DELETE FROM {}.listed WHERE list = ? AND bucket = ? AND at_ms = ? AND id = ?";
-    listed_before: Read "SELECT at_ms, id FROM {}.listed WHERE list = ? AND bucket = ?
-        AND (at_ms, id) < (?, ?) LIMIT ?";
-    listed_after: Read "SELECT at_ms, id FROM {}.listed WHERE list = ? AND bucket = ?
-        AND (at_ms, id) > (?, ?) ORDER BY at_ms ASC, id ASC LIMIT ?";
-    add_bucket: Write "INSERT INTO {}.bucket (list, bucket) VALUES (?, ?)";
-    drop_bucket: Write "DELETE FROM {}.bucket WHERE list = ? AND bucket = ?";
-    buckets_down: Read "SELECT bucket FROM {}.bucket WHERE list = ? AND bucket <= ? LIMIT ?";
-    buckets_up: Read "SELECT bucket FROM {}.bucket WHERE list = ? AND bucket > ?
-        ORDER BY bucket ASC LIMIT ?";
+    /// Every statement, known to the servers.
+    pub struct Statements {
+        head: Read = HEAD;
+        settled_head: SettledRead = HEAD;
+        open: Conditional = "UPDATE {}.payment SET version = ?, writer = ?, fingerprint = ?,
+            order_id = ?, user_id = ?, state = ?, amount = ?, currency = ?, captured = ?, refunded = ?,
+            payment_token = ?, created_ms = ?, updated_ms = ? WHERE payment_id = ? IF version = NULL";
+        change: Conditional = "UPDATE {}.payment SET version = ?, writer = ?, state = ?, captured = ?,
+            refunded = ?, provider_id = ?, challenge_url = ?, decline_code = ?, updated_ms = ?
+            WHERE payment_id = ? IF version = ?";
+        note: Write = "UPDATE {}.payment USING TIMESTAMP ? SET noted_state = ?, noted_provider_id = ?,
+            noted_ms = ? WHERE payment_id = ?";
+        bury: Conditional = "UPDATE {}.payment SET version = 0, writer = ?, keep_until_ms = ?,
+            created_ms = ? WHERE payment_id = ? IF version = NULL";
+        unbury: Conditional = "DELETE version, writer, keep_until_ms, created_ms FROM {}.payment
+            WHERE payment_id = ? IF version = 0 AND keep_until_ms < ?";
+        event: Conditional = "INSERT INTO {}.payment (payment_id, kind, item, event)
+            VALUES (?, 2, ?, ?)";
+        events: SettledRead = "SELECT event FROM {}.payment
+            WHERE payment_id = ? AND kind = 2 AND item >= ? LIMIT 1000";
+        begin_refund: Conditional = "INSERT INTO {}.payment (payment_id, kind, item, refund_id,
+            refund_fingerprint, refund_amount, refund_currency, refund_reason, refund_created_ms)
+            VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS";
+        answer_refund: Conditional = "UPDATE {}.payment SET answer = ?
+            WHERE payment_id = ? AND kind = 1 AND item = ? IF refund_id = ? AND answer = NULL";
+        drop_refund: Conditional = "DELETE FROM {}.payment
+            WHERE payment_id = ? AND kind = 1 AND item = ? IF refund_id = ? AND answer = NULL";
+        refund: Read = &format!("{REFUNDS} AND item = ?");
+        settled_refund: SettledRead = &format!("{REFUNDS} AND item = ?");
+        refunds: Read = &format!("{REFUNDS} LIMIT {MAX_REFUNDS}");
+        claim: Write = "INSERT INTO {}.request (request_key, payment_id) VALUES (?, ?)";
+        claims: Read = &format!("SELECT payment_id FROM {{}}.request WHERE request_key = ?
+            LIMIT {MAX_CLAIMS}");
+        list: Write = "INSERT INTO {}.listed (list, bucket, at_ms, id) VALUES (?, ?, ?, ?)";
+        unlist: Write = "DELETE FROM {}.listed WHERE list = ? AND bucket = ? AND at_ms = ? AND id = ?";
+        listed_before: Read = "SELECT at_ms, id FROM {}.listed WHERE list = ? AND bucket = ?
+            AND (at_ms, id) < (?, ?) LIMIT ?";
+        listed_after: Read = "SELECT at_ms, id FROM {}.listed WHERE list = ? AND bucket = ?
+            AND (at_ms, id) > (?, ?) ORDER BY at_ms ASC, id ASC LIMIT ?";
+        add_bucket: Write = "INSERT INTO {}.bucket (list, bucket) VALUES (?, ?)";
+        drop_bucket: Write = "DELETE FROM {}.bucket WHERE list = ? AND bucket = ?";
+        buckets_down: Read = "SELECT bucket FROM {}.bucket WHERE list = ? AND bucket <= ? LIMIT ?";
+        buckets_up: Read = "SELECT bucket FROM {}.bucket WHERE list = ? AND bucket > ?
+            ORDER BY bucket ASC LIMIT ?";
+    }
 }

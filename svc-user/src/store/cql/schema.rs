@@ -1,6 +1,6 @@
 //! The tables, and the statements on them.
 
-use souk_mesh::cql::{Error, Kind, Migration, Prepared, Session, outbox};
+use souk_mesh::cql::{Migration, outbox, statements};
 
 /// The schema; times are unix milliseconds, ids in blobs their 16 bytes.
 ///
@@ -43,52 +43,38 @@ const BOOK: &str = "SELECT kind, item, book_version, writer, default_address, la
     address_created_ms, address_updated_ms, address_version
     FROM {}.account WHERE user_id = ? AND kind < 2 LIMIT 100";
 
-/// Declares the statements: name, kind, text.
-macro_rules! statements {
-    ($($name:ident: $kind:ident $text:expr;)*) => {
-        /// Every statement, known to the servers.
-        pub struct Statements {
-            $(pub $name: Prepared,)*
-        }
-
-        impl Statements {
-            /// Makes them known.
-            pub async fn prepare(session: &Session) -> Result<Statements, Error> {
-                Ok(Statements { $($name: session.prepare(Kind::$kind, $text).await?,)* })
-            }
-        }
-    };
-}
-
 statements! {
-    account: Read ACCOUNT;
-    settled_account: SettledRead ACCOUNT;
-    make_account: Conditional "UPDATE {}.account SET version = ?, email = ?, display_name = ?,
-        is_staff = ?, password_hash = ?, created_ms = ?, updated_ms = ?
-        WHERE user_id = ? IF version = NULL";
-    event: Conditional "INSERT INTO {}.account (user_id, kind, item, event) VALUES (?, 3, ?, ?)";
-    events: SettledRead "SELECT event FROM {}.account
-        WHERE user_id = ? AND kind = 3 AND item >= ? LIMIT 1000";
-    email: Read EMAIL;
-    settled_email: SettledRead EMAIL;
-    claim_email: Conditional "INSERT INTO {}.email (email, user_id, request, fingerprint,
-        display_name, is_staff, password_hash, created_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-        IF NOT EXISTS";
-    forget_secret: Conditional "UPDATE {}.email SET password_hash = NULL WHERE email = ?
-        IF user_id = ?";
-    registration: Write "INSERT INTO {}.registration (request, fingerprint) VALUES (?, ?)";
-    registrations: Read "SELECT fingerprint FROM {}.registration WHERE request = ? LIMIT 8";
-    book: Read BOOK;
-    settled_book: SettledRead BOOK;
-    make_book: Conditional "UPDATE {}.account SET book_version = 1, writer = ?,
-        default_address = ? WHERE user_id = ? AND kind = 0 AND item = 0x IF book_version = NULL";
-    change_book: Conditional "UPDATE {}.account SET book_version = ?, writer = ?,
-        default_address = ? WHERE user_id = ? AND kind = 0 AND item = 0x IF book_version = ?";
-    put_address: Conditional "INSERT INTO {}.account (user_id, kind, item, label, postal,
-        address_created_ms, address_updated_ms, address_version) VALUES (?, 1, ?, ?, ?, ?, ?, ?)";
-    delete_address: Conditional "DELETE FROM {}.account WHERE user_id = ? AND kind = 1 AND item = ?";
-    remember: Conditional "INSERT INTO {}.account (user_id, kind, item, fingerprint, made)
-        VALUES (?, 2, ?, ?, ?)";
-    remembered: SettledRead "SELECT fingerprint, made FROM {}.account
-        WHERE user_id = ? AND kind = 2 AND item = ?";
+    /// Every statement, known to the servers.
+    pub struct Statements {
+        account: Read = ACCOUNT;
+        settled_account: SettledRead = ACCOUNT;
+        make_account: Conditional = "UPDATE {}.account SET version = ?, email = ?, display_name = ?,
+            is_staff = ?, password_hash = ?, created_ms = ?, updated_ms = ?
+            WHERE user_id = ? IF version = NULL";
+        event: Conditional = "INSERT INTO {}.account (user_id, kind, item, event) VALUES (?, 3, ?, ?)";
+        events: SettledRead = "SELECT event FROM {}.account
+            WHERE user_id = ? AND kind = 3 AND item >= ? LIMIT 1000";
+        email: Read = EMAIL;
+        settled_email: SettledRead = EMAIL;
+        claim_email: Conditional = "INSERT INTO {}.email (email, user_id, request, fingerprint,
+            display_name, is_staff, password_hash, created_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+            IF NOT EXISTS";
+        forget_secret: Conditional = "UPDATE {}.email SET password_hash = NULL WHERE email = ?
+            IF user_id = ?";
+        registration: Write = "INSERT INTO {}.registration (request, fingerprint) VALUES (?, ?)";
+        registrations: Read = "SELECT fingerprint FROM {}.registration WHERE request = ? LIMIT 8";
+        book: Read = BOOK;
+        settled_book: SettledRead = BOOK;
+        make_book: Conditional = "UPDATE {}.account SET book_version = 1, writer = ?,
+            default_address = ? WHERE user_id = ? AND kind = 0 AND item = 0x IF book_version = NULL";
+        change_book: Conditional = "UPDATE {}.account SET book_version = ?, writer = ?,
+            default_address = ? WHERE user_id = ? AND kind = 0 AND item = 0x IF book_version = ?";
+        put_address: Conditional = "INSERT INTO {}.account (user_id, kind, item, label, postal,
+            address_created_ms, address_updated_ms, address_version) VALUES (?, 1, ?, ?, ?, ?, ?, ?)";
+        delete_address: Conditional = "DELETE FROM {}.account WHERE user_id = ? AND kind = 1 AND item = ?";
+        remember: Conditional = "INSERT INTO {}.account (user_id, kind, item, fingerprint, made)
+            VALUES (?, 2, ?, ?, ?)";
+        remembered: SettledRead = "SELECT fingerprint, made FROM {}.account
+            WHERE user_id = ? AND kind = 2 AND item = ?";
+    }
 }
