@@ -3,64 +3,55 @@
 use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use souk_backends::cql_for_tests;
-use souk_mesh::bus::Outcome;
 use souk_mesh::clock::ManualClock;
 use souk_mesh::cql::Config;
 use souk_mesh::cql::outbox::SWEEP_AFTER_MS;
-use souk_mesh::platform::Platform;
+use souk_mesh::tasks::Tasks;
+use souk_mesh::testing::Told;
 use souk_user::config::Store;
 use souk_user::domain::User;
 use souk_user::store::{Cql, Registered, UserStore};
-use tempfile::TempDir;
 use tonic::Code;
 
 use crate::contract::{key, register, user};
 use crate::{START_MS, Shop, assert_refused};
 
-/// A keyspace of its own, and the time of its processes.
+/// A keyspace of its own, the time of its processes, and what they tell.
 pub(crate) struct Keyspace {
     config: Config,
     clock: ManualClock,
+    told: Arc<Told>,
 }
 
-/// A process on it, with a bus of its own.
+/// A process on it.
 pub(crate) struct Process {
     pub(crate) store: Cql,
-    platform: Platform,
-    _folder: TempDir,
+    tasks: Tasks,
 }
 
 impl Keyspace {
     /// Where there is a server for tests.
     pub(crate) fn new() -> Option<Keyspace> {
         let config = Config::for_tests(cql_for_tests()?);
-        Some(Keyspace { config, clock: ManualClock::new(START_MS) })
+        Some(Keyspace { config, clock: ManualClock::new(START_MS), told: Arc::default() })
     }
 
     pub(crate) async fn process(&self) -> Process {
-        let folder = tempfile::tempdir().unwrap();
-        let platform = Platform::for_tests_at(folder.path(), Arc::new(self.clock.clone()));
-        let Platform { bus, tasks, clock, .. } = &platform;
-        let store = Cql::open(&self.config, bus.clone(), tasks, clock.clone()).await.unwrap();
-        Process { store, platform, _folder: folder }
+        let tasks = Tasks::new();
+        let clock = Arc::new(self.clock.clone());
+        let store = Cql::open(&self.config, self.told.clone(), &tasks, clock).await.unwrap();
+        Process { store, tasks }
     }
 }
 
-impl Process {
-    /// Notes the users that are told of on this process's bus, for good.
-    async fn note_told(&self, told: &Mutex<BTreeSet<String>>) {
-        let queue = self.platform.bus.subscribe("test", &["user.*"]).await.unwrap();
-        loop {
-            for delivery in queue.receive(64).await.unwrap() {
-                queue.settle(&[(delivery.tag, Outcome::Done)]).await.unwrap();
-                told.lock().unwrap().insert(delivery.event.aggregate_id);
-            }
-        }
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.tasks.token().cancel();
     }
 }
 
@@ -132,20 +123,14 @@ async fn a_registration_that_is_cut_off_anywhere_is_completed_or_never_was() {
 
     // Each account is told of, also those whose maker was cut off before it told.
     keyspace.clock.advance_ms(SWEEP_AFTER_MS + 1);
-    let told = Mutex::new(BTreeSet::new());
     let all_told = async {
-        while !told.lock().unwrap().is_superset(&accounts) {
+        while !keyspace.told.aggregates().is_superset(&accounts) {
             other.store.outbox().sweep().await.unwrap();
             tokio::task::yield_now().await;
         }
     };
-    tokio::select! {
-        () = one.note_told(&told) => {}
-        () = other.note_told(&told) => {}
-        all_told = tokio::time::timeout(Duration::from_secs(30), all_told) => {
-            all_told.expect("every account is told of");
-        }
-    }
+    let all_told = tokio::time::timeout(Duration::from_secs(30), all_told).await;
+    all_told.expect("every account is told of");
     for (first, second) in left_alone {
         let is_made = other.store.user(first.id).await.unwrap().is_some();
         let is_taken = register(&other.store, &second, None).await.is_err();

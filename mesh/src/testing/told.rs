@@ -1,5 +1,6 @@
 //! A bus that remembers what it was told, and can be away.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -34,7 +35,13 @@ impl Told {
         events.iter().filter(|event| event.aggregate_id == aggregate).cloned().collect()
     }
 
-    /// The versions of that.
+    /// All aggregates that something was told of.
+    #[must_use]
+    pub fn aggregates(&self) -> BTreeSet<String> {
+        self.events.lock().iter().map(|event| event.aggregate_id.clone()).collect()
+    }
+
+    /// The versions of what was told of an aggregate.
     #[must_use]
     pub fn versions(&self, aggregate: &str) -> Vec<i64> {
         self.of(aggregate).iter().map(|event| event.aggregate_version).collect()
