@@ -19,6 +19,7 @@ use souk_mesh::clock::{Clock as _, SystemClock};
 use souk_mesh::identity::{Keys, Role};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
 
 pub use check::check;
 pub use verdict::{Rule, Verdict};
@@ -196,10 +197,10 @@ impl Shop {
     }
 
     /// Waits until everything holds, or `limit` is over, and tells what was seen last. `acknowledged` are the ids of all
-    /// orders that the load was given.
+    /// orders that the load was given. A service that is too busy to answer is not at rest: it is asked again.
     ///
     /// # Errors
-    /// When the shop or the provider does not answer.
+    /// When the shop or the provider does not answer, services not even after `limit`.
     pub async fn settle(
         &self,
         baseline: &Baseline,
@@ -209,14 +210,31 @@ impl Shop {
         let began = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
-            let verdict = check(baseline, acknowledged, &self.observe(baseline).await?);
-            if verdict.holds() || began.elapsed() >= limit {
-                return Ok(verdict);
+            let is_over = began.elapsed() >= limit;
+            match self.observe(baseline).await {
+                Ok(seen) => {
+                    let verdict = check(baseline, acknowledged, &seen);
+                    if verdict.holds() || is_over {
+                        return Ok(verdict);
+                    }
+                }
+                Err(error) if is_over || !is_passing(&error) => return Err(error),
+                Err(_) => {}
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
+}
+
+/// Whether a service did not answer because it has too much to do, or is away for the moment.
+fn is_passing(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Status>().is_some_and(|status| {
+        matches!(
+            status.code(),
+            Code::DeadlineExceeded | Code::Unavailable | Code::ResourceExhausted
+        )
+    })
 }
 
 /// A token of staff, signed with the shop's own key, which is in `data`.

@@ -4,7 +4,6 @@
 use std::cmp::Reverse;
 
 use futures::future::try_join_all;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
 use uuid::Uuid;
 
 use super::CqlStore;
@@ -15,8 +14,6 @@ use crate::store::{Filter, MAX_PAGE, MAX_SCAN, Page};
 
 /// Rows looked through at once for those in a state.
 const CHUNK: usize = 250;
-/// Orders read at once.
-const PARALLEL_ORDERS: usize = 16;
 /// Days read at once.
 const DAYS: i32 = 32;
 
@@ -27,16 +24,10 @@ impl CqlStore {
     pub(super) async fn find_page(&self, filter: Filter) -> Result<Page, Error> {
         let limit = filter.limit.min(MAX_PAGE) as usize;
         let (ids, next) = self.find_ids(&filter, limit).await?;
-        let orders = stream::iter(ids.into_iter().map(|id| self.tables.head(id)))
-            .buffered(PARALLEL_ORDERS)
-            .try_filter_map(async |found| Ok(found.map(|found| found.order)))
-            // The order is right where its row is late.
-            .try_filter(|order: &Order| {
-                std::future::ready(filter.state.is_none_or(|state| order.state == state))
-            })
-            .try_collect()
-            .await?;
-        Ok(Page { orders, next })
+        let orders = self.tables.heads(&ids).await?.into_iter().map(|found| found.order);
+        // The order is right where its row is late.
+        let is_wanted = |order: &Order| filter.state.is_none_or(|state| order.state == state);
+        Ok(Page { orders: orders.filter(is_wanted).collect(), next })
     }
 
     /// The ids of a page, and where the next one begins.

@@ -94,6 +94,7 @@ impl Claim {
 /// A row of `orders`, its static columns with it. Without `version` there is no order (yet), only an input.
 #[derive(DeserializeRow)]
 pub(super) struct OrderRow {
+    pub order_id: Uuid,
     user_id: Option<Uuid>,
     state: Option<i64>,
     version: Option<i64>,
@@ -114,8 +115,8 @@ pub(super) struct OrderRow {
 }
 
 /// The columns of [`OrderRow`].
-pub(super) const ORDER_COLUMNS: &str = "user_id, state, version, created_at_ms, updated_at_ms, \
-     fixed, changing, input, answer, entry, entry_state, at_ms, reason, note, actor, request, \
+pub(super) const ORDER_COLUMNS: &str = "order_id, user_id, state, version, created_at_ms, \
+     updated_at_ms, fixed, changing, input, answer, entry, entry_state, at_ms, reason, note, actor, request, \
      fingerprint";
 
 /// An order as it was found.
@@ -135,9 +136,10 @@ pub(super) struct Kept {
 
 impl Found {
     /// From rows of one partition; `None` when they hold no order.
-    pub fn of(order_id: Uuid, rows: Vec<OrderRow>) -> Result<Option<Found>, Error> {
+    pub fn of(rows: Vec<OrderRow>) -> Result<Option<Found>, Error> {
         let Some(first) = rows.first() else { return Ok(None) };
         let OrderRow {
+            order_id,
             user_id: Some(user_id),
             state: Some(state),
             version: Some(version),
@@ -153,7 +155,7 @@ impl Found {
             return Ok(None);
         };
         let order = order_of(Head {
-            id: order_id,
+            id: *order_id,
             user_id: *user_id,
             state: *state,
             version: *version,

@@ -1,7 +1,9 @@
 //! The statements, and the writes that more than one task needs.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use futures::future::try_join_all;
 use souk_mesh::cql::{Batch, Error, Kind, Prepared, Session};
 use souk_proto::event::v1::Event;
 use uuid::Uuid;
@@ -12,6 +14,8 @@ use crate::domain::{Entry, Order};
 
 /// Most timeline entries of one order; its states are five, each of which it enters once.
 const MAX_ENTRIES: i32 = 100;
+/// Orders of one read: a server has more to do for a statement than for one row more, and ScyllaDB takes at most 100 keys.
+const HEADS_AT_ONCE: usize = 50;
 /// Shards of the orders of one day: a day of many millions is spread, and a page reads from all of them.
 pub(super) const DAY_SHARDS: i32 = 16;
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -30,6 +34,7 @@ pub(super) struct Tables {
     pub change: Prepared,
     pub add_entry: Prepared,
     head: Prepared,
+    heads: Prepared,
     whole: Prepared,
     whole_settled: Prepared,
     events: Prepared,
@@ -57,6 +62,9 @@ impl Tables {
             "SELECT {ORDER_COLUMNS} FROM {{}}.orders WHERE order_id = ? LIMIT {MAX_ENTRIES}"
         );
         let head = format!("SELECT {ORDER_COLUMNS} FROM {{}}.orders WHERE order_id = ? LIMIT 1");
+        let heads = format!(
+            "SELECT {ORDER_COLUMNS} FROM {{}}.orders WHERE order_id IN ? PER PARTITION LIMIT 1"
+        );
         let events = format!(
             "SELECT event FROM {{}}.orders WHERE order_id = ? AND entry >= ? LIMIT {MAX_ENTRIES}"
         );
@@ -70,6 +78,7 @@ impl Tables {
             change: prepare(Conditional, CHANGE).await?,
             add_entry: prepare(Conditional, ADD_ENTRY).await?,
             head: prepare(Read, &head).await?,
+            heads: prepare(Read, &heads).await?,
             whole: prepare(Read, &whole).await?,
             whole_settled: prepare(SettledRead, &whole).await?,
             events: prepare(SettledRead, &events).await?,
@@ -107,7 +116,18 @@ impl Tables {
         order_id: Uuid,
     ) -> Result<Option<Found>, OrderError> {
         let rows: Vec<OrderRow> = self.session.rows(statement, (order_id,)).await?;
-        Found::of(order_id, rows)
+        Found::of(rows)
+    }
+
+    /// Those of the orders that are there, each without its timeline, in the same order.
+    pub async fn heads(&self, order_ids: &[Uuid]) -> Result<Vec<Found>, OrderError> {
+        let parts = order_ids.chunks(HEADS_AT_ONCE).map(async |ids| {
+            let rows: Vec<OrderRow> = self.session.rows(&self.heads, (ids,)).await?;
+            rows.into_iter().map(|row| Found::of(vec![row])).collect::<Result<Vec<_>, _>>()
+        });
+        let found = try_join_all(parts).await?.into_iter().flatten().flatten();
+        let mut found: HashMap<Uuid, Found> = found.map(|it| (it.order.id, it)).collect();
+        Ok(order_ids.iter().filter_map(|id| found.remove(id)).collect())
     }
 
     /// The events of the changes from `version` on; that of the placing is with its claim.
