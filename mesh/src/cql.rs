@@ -17,15 +17,17 @@ mod config;
 mod error;
 mod gathered;
 pub mod look;
+mod lookup;
 mod migration;
 pub mod outbox;
 pub mod slots;
 mod statement;
+mod writes;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use gathered::Gathered;
+use gathered::Queue;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session as Driver;
 use scylla::client::session_builder::SessionBuilder;
@@ -41,6 +43,7 @@ pub use crate::cql_statements as statements;
 pub use batch::Batch;
 pub use config::Config;
 pub use error::Error;
+pub use lookup::{Key, Lookup, Row};
 pub use migration::{Migration, SERVICE, version};
 pub use statement::{Kind, Prepared};
 
@@ -65,7 +68,7 @@ struct Shared {
     /// How long a statement may take.
     limit: Duration,
     under_way: Semaphore,
-    gathered: Gathered,
+    writes: Queue<Session>,
 }
 
 impl Session {
@@ -140,9 +143,9 @@ impl Session {
         let driver = builder.build().await.map_err(|error| {
             Error::Unavailable(format!("{}: {error}", config.contact_points.join(", ")))
         })?;
-        let (limit, gathered) = (config.limit(), Gathered::new());
+        let (limit, writes) = (config.limit(), Queue::new());
         let under_way = Semaphore::new(MAX_UNDER_WAY);
-        Ok(Session { shared: Arc::new(Shared { driver, keyspace, limit, under_way, gathered }) })
+        Ok(Session { shared: Arc::new(Shared { driver, keyspace, limit, under_way, writes }) })
     }
 
     /// The keyspace's name. Statements name their tables without it: see [`Session::prepare`].
@@ -205,7 +208,7 @@ impl Session {
         values: impl SerializeRow,
     ) -> Result<(), Error> {
         let _place = self.place()?;
-        gathered::write(self, statement, &values).await
+        writes::write(self, statement, &values).await
     }
 
     /// A conditional write of one row; whether its condition held, and it happened.

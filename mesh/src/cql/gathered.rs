@@ -1,54 +1,67 @@
-//! Plain writes that come at the same time share a message.
+//! What comes at the same time goes to the server in one message.
 //!
-//! What a server spends on a message is more than what it spends on a small row in it. So a process has few messages of
-//! plain writes under way at once, and what comes meanwhile goes along with the next: a shop at rest waits for nothing,
-//! and a busy one sends a fraction of the messages. A message is an unlogged batch. Each write in it is as durable as
-//! alone when it is answered, and they are no more atomic than apart: some may happen and others not.
+//! What a server spends on a message is more than what it spends on a small row in it. So few messages of a sort are
+//! under way at once, and what comes meanwhile goes along with the next: a shop at rest waits for nothing, and a busy one
+//! sends a fraction of the messages. [`super::writes`] gathers plain writes, [`super::lookup`] reads.
 
 use std::collections::VecDeque;
-use std::mem::size_of;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use scylla::serialize::SerializationError;
-use scylla::serialize::row::{RowSerializationContext, SerializeRow};
-use scylla::serialize::writers::RowWriter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::{Batch, Error, Kind, Prepared, Session};
+use super::Error;
 
-/// Messages of plain writes under way at once, of one process in one keyspace.
+/// Messages of one sort under way at once, of one process.
 const MESSAGES_AT_ONCE: usize = 2;
-/// Writes in a message: Cassandra complains of unlogged batches over more partitions
-/// (`unlogged_batch_across_partitions_warn_threshold`, 10 by default).
-const WRITES_OF_A_MESSAGE: usize = 10;
-/// Bytes of values in a message: Cassandra complains of batches of more than 5 KiB (`batch_size_warn_threshold`). A
-/// write that is as large by itself goes alone.
-const BYTES_OF_A_MESSAGE: usize = 4 * 1024;
 /// After so long the next message does not wait for the one before.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// A length before each value. <https://cassandra.apache.org/doc/latest/cassandra/_attachments/native_protocol_v4.html>
-const LENGTH_BYTES: usize = size_of::<i32>();
-const NULL: i32 = -1;
 
-/// The queue before a keyspace.
-pub(super) struct Gathered {
-    waiting: Mutex<VecDeque<Waiting>>,
+/// Sends what is asked for at the same time in one message.
+pub(super) trait Gathers: Clone + Send + Sync + 'static {
+    /// What each asks for.
+    type Asked: Send + 'static;
+    /// What each gets.
+    type Answer: Send + 'static;
+
+    fn queue(&self) -> &Queue<Self>;
+    /// How long one may wait for its turn.
+    fn limit(&self) -> Duration;
+    /// Whether one more goes into a message that has some already.
+    fn has_room(message: &[Waiting<Self>], next: &Self::Asked) -> bool;
+    /// Sends a message of one at least, and answers them all.
+    fn send(&self, message: Vec<Waiting<Self>>) -> impl Future<Output = ()> + Send;
+}
+
+/// Who waits for the next message.
+pub(super) struct Queue<G: Gathers> {
+    waiting: Mutex<VecDeque<Waiting<G>>>,
     messages: Arc<Semaphore>,
 }
 
-struct Waiting {
-    statement: Prepared,
-    values: Values,
+pub(super) struct Waiting<G: Gathers> {
+    pub asked: G::Asked,
     since: Instant,
-    answer: oneshot::Sender<Result<(), Error>>,
+    answer: oneshot::Sender<Result<G::Answer, Error>>,
 }
 
-impl Gathered {
-    pub fn new() -> Gathered {
+impl<G: Gathers> Waiting<G> {
+    /// Who has left does not hear it.
+    pub fn tell(self, answer: Result<G::Answer, Error>) {
+        let _ = self.answer.send(answer);
+    }
+
+    /// Whether it has waited for longer than a call may take.
+    pub fn is_late(&self, limit: Duration) -> bool {
+        self.since.elapsed() > limit
+    }
+}
+
+impl<G: Gathers> Queue<G> {
+    pub fn new() -> Queue<G> {
         let messages = Arc::new(Semaphore::new(MESSAGES_AT_ONCE));
-        Gathered { waiting: Mutex::default(), messages }
+        Queue { waiting: Mutex::default(), messages }
     }
 
     fn free(&self) -> Option<OwnedSemaphorePermit> {
@@ -56,21 +69,16 @@ impl Gathered {
     }
 
     /// What goes into the next message. Who does not wait any more, or has for longer than a call may take, is left out.
-    fn take(&self, limit: Duration) -> Vec<Waiting> {
+    fn take(&self, limit: Duration) -> Vec<Waiting<G>> {
         let mut waiting = self.waiting.lock();
-        let (mut taken, mut bytes) = (Vec::new(), 0);
+        let mut taken = Vec::new();
         while let Some(first) = waiting.front() {
-            bytes += first.values.bytes.len();
-            if taken.len() == WRITES_OF_A_MESSAGE
-                || (bytes > BYTES_OF_A_MESSAGE && !taken.is_empty())
-            {
+            if !taken.is_empty() && !G::has_room(&taken, &first.asked) {
                 break;
             }
             let Some(first) = waiting.pop_front() else { break };
-            if first.since.elapsed() > limit {
-                let _ = first
-                    .answer
-                    .send(Err(Error::Unavailable("it was not its turn in time".into())));
+            if first.is_late(limit) {
+                first.tell(Err(Error::Unavailable("it was not its turn in time".into())));
             } else if !first.answer.is_closed() {
                 taken.push(first);
             }
@@ -79,131 +87,38 @@ impl Gathered {
     }
 }
 
-/// Writes, with whatever else is to be written now.
-pub(super) async fn write(
-    session: &Session,
-    statement: &Prepared,
-    values: &impl SerializeRow,
-) -> Result<(), Error> {
-    let values =
-        Values::of(statement, values).map_err(|error| Error::Refused(error.to_string()))?;
-    if values.bytes.len() > BYTES_OF_A_MESSAGE {
-        return session.run(statement, &values).await.map(drop);
-    }
-    let gathered = &session.shared.gathered;
+/// Asks for something, with whatever else is asked for now. `None` when the process ends before there is an answer.
+pub(super) async fn ask<G: Gathers>(of: &G, asked: G::Asked) -> Option<Result<G::Answer, Error>> {
     let (answer, answered) = oneshot::channel();
-    let (statement, since) = (statement.clone(), Instant::now());
-    gathered.waiting.lock().push_back(Waiting { statement, values, since, answer });
-    if let Some(permit) = gathered.free() {
-        tokio::spawn(send_all(session.clone(), permit));
+    let queue = of.queue();
+    queue.waiting.lock().push_back(Waiting { asked, since: Instant::now(), answer });
+    if let Some(permit) = queue.free() {
+        tokio::spawn(send_all(of.clone(), permit));
     }
-    answered.await.unwrap_or_else(|_| Err(Error::Unknown("the process ends".to_owned())))
+    answered.await.ok()
 }
 
 /// Sends message after message until nothing waits.
-async fn send_all(session: Session, permit: OwnedSemaphorePermit) {
-    // Who writes several rows beside each other does so in one go: all of them are there after this.
+async fn send_all<G: Gathers>(of: G, permit: OwnedSemaphorePermit) {
+    // Who asks for several things beside each other does so in one go: all of them are there after this.
     tokio::task::yield_now().await;
-    let gathered = &session.shared.gathered;
+    let queue = of.queue();
     let mut permit = Some(permit);
     while permit.is_some() {
         loop {
-            let message = gathered.take(session.shared.limit);
+            let message = queue.take(of.limit());
             if message.is_empty() {
                 break;
             }
-            let sending = tokio::spawn(send(session.clone(), message));
+            let sender = of.clone();
+            let sending = tokio::spawn(async move { sender.send(message).await });
             // One that takes its time, since a node does not answer, is not to hold the others up.
             let _ = tokio::time::timeout(PATIENCE, sending).await;
         }
         drop(permit.take());
         // Who came between the last look and here has found no place.
-        if !gathered.waiting.lock().is_empty() {
-            permit = gathered.free();
+        if !queue.waiting.lock().is_empty() {
+            permit = queue.free();
         }
-    }
-}
-
-async fn send(session: Session, message: Vec<Waiting>) {
-    let keyspace = session.keyspace().to_owned();
-    metrics::histogram!("souk_cql_message_writes", "keyspace" => keyspace)
-        .record(message.len() as f64);
-    let result = match &message[..] {
-        [one] => session.run(&one.statement, &one.values).await.map(drop),
-        several => {
-            let mut batch = Batch::plain();
-            several.iter().for_each(|one| batch.add(&one.statement, one.values.clone()));
-            session.run_batch(Kind::Write, batch).await.map(drop)
-        }
-    };
-    match result {
-        // One of them is not right; the others are not to suffer for it.
-        Err(Error::Refused(_)) if message.len() > 1 => {
-            for Waiting { statement, values, answer, .. } in message {
-                let _ = answer.send(session.run(&statement, &values).await.map(drop));
-            }
-        }
-        // Some partitions may have been written.
-        Err(Error::Unavailable(why)) if message.len() > 1 => {
-            tell(message, &Err(Error::Unknown(why)))
-        }
-        result => tell(message, &result),
-    }
-}
-
-fn tell(message: Vec<Waiting>, result: &Result<(), Error>) {
-    for one in message {
-        let _ = one.answer.send(result.clone());
-    }
-}
-
-/// The values of a statement as they are sent: a length before each, negative for null.
-#[derive(Clone)]
-struct Values {
-    bytes: Vec<u8>,
-}
-
-impl Values {
-    fn of(statement: &Prepared, values: &impl SerializeRow) -> Result<Values, SerializationError> {
-        let columns = statement.driver().get_variable_col_specs();
-        let mut bytes = Vec::new();
-        let context = RowSerializationContext::from_specs(columns.as_slice());
-        values.serialize(&context, &mut RowWriter::new(&mut bytes))?;
-        Ok(Values { bytes })
-    }
-}
-
-impl SerializeRow for Values {
-    fn serialize(
-        &self,
-        _: &RowSerializationContext<'_>,
-        writer: &mut RowWriter<'_>,
-    ) -> Result<(), SerializationError> {
-        let mut left = &self.bytes[..];
-        while let Some((length, rest)) = left.split_first_chunk::<LENGTH_BYTES>() {
-            let cell = writer.make_cell_writer();
-            let length = i32::from_be_bytes(*length);
-            let value =
-                usize::try_from(length).ok().and_then(|length| rest.split_at_checked(length));
-            left = match value {
-                Some((value, rest)) => {
-                    cell.set_value(value).map_err(SerializationError::new)?;
-                    rest
-                }
-                None if length == NULL => {
-                    cell.set_null();
-                    rest
-                }
-                None => {
-                    cell.set_unset();
-                    rest
-                }
-            };
-        }
-        Ok(())
-    }
-
-    fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
     }
 }
