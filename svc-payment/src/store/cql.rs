@@ -41,12 +41,12 @@ use souk_proto::event::v1::Event;
 use uuid::Uuid;
 
 use super::{Filter, Found, KnownRefund, NewPayment, Opened, Page, PaymentStore, Place, Tombstone};
-use crate::domain::{Change, NewRefund, Refund};
+use crate::domain::{Change, NewRefund, Payment, Refund};
 use crate::error::Error;
 use books::Books;
 use lists::{Lists, REFUNDS, TOMBSTONES};
 use rows::damaged;
-use schema::{MIGRATIONS, Statements};
+use schema::{Lookups, MIGRATIONS, Statements};
 
 /// The version of the tables that this build makes.
 pub const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;
@@ -71,7 +71,8 @@ impl CqlStore {
     ) -> Result<CqlStore, Error> {
         let session = Session::open(config, crate::NAME, MIGRATIONS).await?;
         let statements = Statements::prepare(&session).await?;
-        let books = Arc::new(Books { session, statements, lists: Lists::default() });
+        let lookups = Lookups::prepare(&session).await?;
+        let books = Arc::new(Books { session, statements, lookups, lists: Lists::default() });
         let outbox =
             Outbox::start(&books.session, bus, tasks, clock, crate::NAME, books.clone()).await?;
         Ok(CqlStore { books, outbox })
@@ -82,16 +83,24 @@ impl CqlStore {
         &self.outbox
     }
 
-    /// Makes a change by a batch that holds it, and tells of it.
-    async fn commit(&self, change: &Change, more: Batch, events: Vec<Event>) -> Result<(), Error> {
-        self.books.list_state(&change.payment).await?;
-        let marker = match events.is_empty() {
-            true => None,
-            false => {
-                let aggregate = change.payment.payment_id.to_string();
-                Some(self.outbox.mark(&aggregate, change.from_version + 1).await?)
-            }
-        };
+    /// Makes a change by a batch that holds it, and tells of it. What must be there before goes side by side.
+    async fn commit(
+        &self,
+        change: &Change,
+        request_key: Option<Uuid>,
+        more: Batch,
+        events: Vec<Event>,
+    ) -> Result<(), Error> {
+        let (marked, claimed, listed) = tokio::join!(
+            self.mark(change, &events),
+            self.claim(request_key, &change.payment),
+            self.books.list_state(&change.payment),
+        );
+        let marker = marked?;
+        if let Err(error) = claimed.and(listed) {
+            marker.into_iter().for_each(Marker::forget);
+            return Err(error);
+        }
         let done = self.books.change(change, more, &events).await;
         match (&done, marker) {
             (Ok(()), Some(marker)) => marker.publish(events),
@@ -101,6 +110,21 @@ impl CqlStore {
             (Ok(()), None) => {}
         }
         done
+    }
+
+    async fn mark(&self, change: &Change, events: &[Event]) -> Result<Option<Marker>, Error> {
+        if events.is_empty() {
+            return Ok(None);
+        }
+        let aggregate = change.payment.payment_id.to_string();
+        Ok(Some(self.outbox.mark(&aggregate, change.from_version + 1).await?))
+    }
+
+    async fn claim(&self, request_key: Option<Uuid>, payment: &Payment) -> Result<(), Error> {
+        match request_key {
+            Some(key) => self.books.claim_own(key, payment.payment_id).await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -142,13 +166,11 @@ impl PaymentStore for CqlStore {
         request_key: Option<Uuid>,
         events: Vec<Event>,
     ) -> Result<(), Error> {
-        if let Some(key) = request_key {
-            self.books.claim_own(key, change.payment.payment_id).await?;
-        }
         if change.is_note() {
+            self.claim(request_key, &change.payment).await?;
             return self.books.note(&change.payment).await;
         }
-        self.commit(&change, Batch::conditional(), events).await
+        self.commit(&change, request_key, Batch::conditional(), events).await
     }
 
     async fn bury(&self, tombstone: Tombstone, request_key: Uuid) -> Result<Found, Error> {
@@ -217,7 +239,7 @@ impl PaymentStore for CqlStore {
         let item = refund.request_key.as_bytes().to_vec();
         let values = (answer, change.payment.payment_id, item, refund.refund.refund_id);
         batch.add(&self.books.statements.answer_refund, values);
-        self.commit(&change, batch, events).await?;
+        self.commit(&change, None, batch, events).await?;
         self.books.unlist_refund(refund).await;
         Ok(())
     }

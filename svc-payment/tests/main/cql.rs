@@ -12,12 +12,13 @@ use souk_mesh::cql::Config;
 use souk_mesh::cql::outbox::SWEEP_AFTER_MS;
 use souk_mesh::platform::Platform;
 use souk_payment::Error;
+use souk_payment::domain::Observed;
 use souk_payment::store::{CqlStore, Found, NewPayment, Opened, PaymentStore, Tombstone};
 use souk_proto::event::v1::Event;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::contract::{NOW_MS, captured, found, new, opened, payment};
+use crate::contract::{NOW_MS, captured, found, new, opened, payment, seen};
 use crate::shop::NOON_MS;
 
 /// A keyspace of its own, and the time of its processes.
@@ -75,6 +76,7 @@ async fn processes_share_a_keyspace_and_what_one_leaves_half_done_is_done_by_a_r
     versions_decide_between_processes(stores).await;
     a_payment_and_a_tombstone_race_and_one_of_them_stands(stores).await;
     one_request_for_two_payments_is_noticed(stores).await;
+    calls_at_once_find_their_own_and_no_request_changes_two_payments(stores).await;
     let changed = work_that_is_cut_off_anywhere_is_completed_by_a_repeat(stores).await;
 
     // What a caller left between the change and its event is swept by the other process.
@@ -141,6 +143,39 @@ async fn one_request_for_two_payments_is_noticed(stores: [&CqlStore; 2]) {
         let other = NewPayment { request_key, ..crate::contract::new(&payment()) };
         assert_eq!(stores[0].open(other, NOW_MS).await.unwrap(), Opened::Reused);
     }
+}
+
+/// What many calls look up at once goes in few statements: none gets what another asked for, and none misses what was
+/// written before it asked.
+async fn calls_at_once_find_their_own_and_no_request_changes_two_payments(stores: [&CqlStore; 2]) {
+    let pairs = (0..100).map(|_| async move {
+        let request_key = Some(Uuid::new_v4());
+        let changes = stores.map(|store| async move {
+            let payment = opened(store).await;
+            let unused = store.find(payment.payment_id, request_key).await.unwrap();
+            (unused, payment)
+        });
+        let [(first, one), (second, other)] = <[_; 2]>::try_from(join_all(changes).await).unwrap();
+        for ((found, used_for), opened) in [(first, &one), (second, &other)] {
+            assert_eq!((found, used_for), (Found::Payment(opened.clone()), None));
+        }
+        // A note by the one process, a change by the other.
+        let (note, change) = (seen(&one, Observed::Authorized), captured(&other));
+        let (noted, changed) = tokio::join!(
+            stores[0].save(note.clone(), request_key, vec![]),
+            stores[1].save(change.clone(), request_key, vec![]),
+        );
+        for (store, saved, after, before) in
+            [(stores[1], &noted, note, &one), (stores[0], &changed, change, &other)]
+        {
+            let now = if saved.is_ok() { &after.payment } else { before };
+            assert_eq!(found(store, before.payment_id).await, Found::Payment(now.clone()));
+        }
+        let refused = [noted, changed].into_iter().filter_map(Result::err).collect::<Vec<_>>();
+        assert!(!refused.is_empty(), "never both");
+        assert!(refused.iter().all(|error| matches!(error, Error::RequestIdReused)), "{refused:?}");
+    });
+    join_all(pairs).await;
 }
 
 /// Whatever has come of work that was dropped, the same work by another process comes to the end

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::lists::Lists;
 use super::rows::{Head, HeadRow};
-use super::schema::Statements;
+use super::schema::{Lookups, Statements};
 use crate::domain::{Change, Payment, State};
 use crate::error::Error;
 use crate::store::{Found, NewPayment, Opened};
@@ -23,13 +23,14 @@ const NOTED_AUTHORIZED: i64 = 2;
 pub struct Books {
     pub session: Session,
     pub statements: Statements,
+    pub lookups: Lookups,
     pub lists: Lists,
 }
 
 impl Books {
     /// What a quorum knows of a payment.
     pub async fn head(&self, payment_id: Uuid) -> Result<Head, Error> {
-        let row = self.session.row::<HeadRow>(&self.statements.head, (payment_id,)).await?;
+        let row = self.lookups.heads.row(payment_id).await?;
         Head::of(payment_id, row)
     }
 
@@ -41,8 +42,8 @@ impl Books {
 
     /// The payments that a request was used for.
     pub async fn claims(&self, request_key: Uuid) -> Result<Vec<Uuid>, Error> {
-        let rows = self.session.rows::<(Uuid,)>(&self.statements.claims, (request_key,)).await?;
-        Ok(rows.into_iter().map(|(payment_id,)| payment_id).collect())
+        let rows = self.lookups.claims.rows(request_key).await?;
+        Ok(rows.into_iter().map(|(_, payment_id)| payment_id).collect())
     }
 
     /// Uses a request for a payment; `false` when it was used for another one.

@@ -10,8 +10,9 @@ use crate::error::Error;
 use crate::store::{Found, KnownRefund};
 
 /// The static columns of a payment's partition.
-#[derive(DeserializeRow)]
+#[derive(Clone, DeserializeRow)]
 pub struct HeadRow {
+    payment_id: Uuid,
     version: Option<i64>,
     writer: Option<Uuid>,
     fingerprint: Option<Vec<u8>>,
@@ -31,6 +32,12 @@ pub struct HeadRow {
     noted_state: Option<String>,
     noted_provider_id: Option<String>,
     noted_ms: Option<i64>,
+}
+
+impl cql::Row<Uuid> for HeadRow {
+    fn key(&self) -> Uuid {
+        self.payment_id
+    }
 }
 
 /// What a payment's partition says of it.

@@ -1,6 +1,9 @@
 //! The tables, and the statements on them.
 
-use souk_mesh::cql::{Migration, outbox, statements};
+use souk_mesh::cql::{Error, Lookup, Migration, Session, outbox, statements};
+use uuid::Uuid;
+
+use super::rows::HeadRow;
 
 /// The most refunds of one payment that are looked at.
 pub const MAX_REFUNDS: i32 = 10_000;
@@ -49,18 +52,39 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "the outbox", cql: outbox::TABLES },
 ];
 
-const HEAD: &str = "SELECT version, writer, fingerprint, order_id, user_id, state, amount, currency,
+const HEAD: &str = "SELECT payment_id, version, writer, fingerprint, order_id, user_id, state, amount, currency,
     captured, refunded, payment_token, provider_id, challenge_url, decline_code, created_ms, updated_ms,
     noted_state, noted_provider_id, noted_ms
-    FROM {}.payment WHERE payment_id = ? LIMIT 1";
+    FROM {}.payment WHERE payment_id {key} PER PARTITION LIMIT 1";
 const REFUNDS: &str = "SELECT item, refund_id, refund_fingerprint, refund_amount, refund_currency,
     refund_reason, refund_created_ms, answer FROM {}.payment WHERE payment_id = ? AND kind = 1";
+
+/// What every call looks up. Calls at the same time share a statement.
+pub struct Lookups {
+    /// Payments by their ids.
+    pub heads: Lookup<Uuid, HeadRow>,
+    /// Requests by their keys, each with a payment that it was used for.
+    pub claims: Lookup<Uuid, (Uuid, Uuid)>,
+}
+
+impl Lookups {
+    /// Makes their statements known to the servers.
+    pub async fn prepare(session: &Session) -> Result<Lookups, Error> {
+        let claims = format!(
+            "SELECT request_key, payment_id FROM {{}}.request WHERE request_key {{key}}
+             PER PARTITION LIMIT {MAX_CLAIMS}"
+        );
+        Ok(Lookups {
+            heads: Lookup::prepare(session, HEAD).await?,
+            claims: Lookup::prepare(session, &claims).await?,
+        })
+    }
+}
 
 statements! {
     /// Every statement, known to the servers.
     pub struct Statements {
-        head: Read = HEAD;
-        settled_head: SettledRead = HEAD;
+        settled_head: SettledRead = &HEAD.replace("{key}", "= ?");
         open: Conditional = "UPDATE {}.payment SET version = ?, writer = ?, fingerprint = ?,
             order_id = ?, user_id = ?, state = ?, amount = ?, currency = ?, captured = ?, refunded = ?,
             payment_token = ?, created_ms = ?, updated_ms = ? WHERE payment_id = ? IF version = NULL";
@@ -88,8 +112,6 @@ statements! {
         settled_refund: SettledRead = &format!("{REFUNDS} AND item = ?");
         refunds: Read = &format!("{REFUNDS} LIMIT {MAX_REFUNDS}");
         claim: Write = "INSERT INTO {}.request (request_key, payment_id) VALUES (?, ?)";
-        claims: Read = &format!("SELECT payment_id FROM {{}}.request WHERE request_key = ?
-            LIMIT {MAX_CLAIMS}");
         list: Write = "INSERT INTO {}.listed (list, bucket, at_ms, id) VALUES (?, ?, ?, ?)";
         unlist: Write = "DELETE FROM {}.listed WHERE list = ? AND bucket = ? AND at_ms = ? AND id = ?";
         listed_before: Read = "SELECT at_ms, id FROM {}.listed WHERE list = ? AND bucket = ?
