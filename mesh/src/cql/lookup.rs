@@ -113,6 +113,7 @@ impl<K: Key, R: Row<K>> Lookup<K, R> {
 impl<K: Key, R: Row<K>> Gathers for Lookup<K, R> {
     type Asked = K;
     type Answer = Vec<R>;
+    const FULL: usize = KEYS_OF_A_MESSAGE;
 
     fn queue(&self) -> &Queue<Self> {
         &self.shared.queue

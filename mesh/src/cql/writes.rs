@@ -30,6 +30,7 @@ pub(super) struct Write {
 impl Gathers for Session {
     type Asked = Write;
     type Answer = ();
+    const FULL: usize = WRITES_OF_A_MESSAGE;
 
     fn queue(&self) -> &Queue<Session> {
         &self.shared.writes
