@@ -4,6 +4,7 @@ use prost::Message as _;
 use scylla::DeserializeRow;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use souk_mesh::cql;
 use souk_mesh::idempotency::RequestKey;
 use souk_mesh::money::{Currency, Money};
 use souk_proto::event::v1::Event;
@@ -92,7 +93,7 @@ impl Claim {
 }
 
 /// A row of `orders`, its static columns with it. Without `version` there is no order (yet), only an input.
-#[derive(DeserializeRow)]
+#[derive(Clone, DeserializeRow)]
 pub(super) struct OrderRow {
     pub order_id: Uuid,
     user_id: Option<Uuid>,
@@ -118,6 +119,12 @@ pub(super) struct OrderRow {
 pub(super) const ORDER_COLUMNS: &str = "order_id, user_id, state, version, created_at_ms, \
      updated_at_ms, fixed, changing, input, answer, entry, entry_state, at_ms, reason, note, actor, request, \
      fingerprint";
+
+impl cql::Row<Uuid> for OrderRow {
+    fn key(&self) -> Uuid {
+        self.order_id
+    }
+}
 
 /// An order as it was found.
 pub(super) struct Found {

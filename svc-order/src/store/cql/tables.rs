@@ -1,10 +1,9 @@
 //! The statements, and the writes that more than one task needs.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use futures::future::try_join_all;
-use souk_mesh::cql::{Batch, Error, Kind, Prepared, Session};
+use souk_mesh::cql::{Error, Kind, Lookup, Prepared, Session};
 use souk_proto::event::v1::Event;
 use uuid::Uuid;
 
@@ -14,8 +13,6 @@ use crate::domain::{Entry, Order};
 
 /// Most timeline entries of one order; its states are five, each of which it enters once.
 const MAX_ENTRIES: i32 = 100;
-/// Orders of one read: a server has more to do for a statement than for one row more, and ScyllaDB takes at most 100 keys.
-const HEADS_AT_ONCE: usize = 50;
 /// Shards of the orders of one day: a day of many millions is spread, and a page reads from all of them.
 pub(super) const DAY_SHARDS: i32 = 16;
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -29,13 +26,12 @@ pub(super) struct Tables {
     pub find_claim: Prepared,
     pub put_input: Prepared,
     pub forget_order: Prepared,
-    put_head: Prepared,
-    put_entry: Prepared,
+    put_order: Prepared,
     pub change: Prepared,
     pub add_entry: Prepared,
-    head: Prepared,
-    heads: Prepared,
-    whole: Prepared,
+    /// Orders, and the first entry of each.
+    head: Lookup<Uuid, OrderRow>,
+    whole: Lookup<Uuid, OrderRow>,
     whole_settled: Prepared,
     events: Prepared,
     pub answer: Prepared,
@@ -58,13 +54,13 @@ impl Tables {
     pub async fn open(session: Session) -> Result<Tables, Error> {
         use Kind::{Conditional, Read, SettledRead, Write};
         let prepare = async |kind, text: &str| session.prepare(kind, text).await;
-        let whole = format!(
-            "SELECT {ORDER_COLUMNS} FROM {{}}.orders WHERE order_id = ? LIMIT {MAX_ENTRIES}"
-        );
-        let head = format!("SELECT {ORDER_COLUMNS} FROM {{}}.orders WHERE order_id = ? LIMIT 1");
-        let heads = format!(
-            "SELECT {ORDER_COLUMNS} FROM {{}}.orders WHERE order_id IN ? PER PARTITION LIMIT 1"
-        );
+        let orders = |entries: i32| {
+            format!(
+                "SELECT {ORDER_COLUMNS} FROM {{}}.orders WHERE order_id {{key}}
+                 PER PARTITION LIMIT {entries}"
+            )
+        };
+        let whole = orders(MAX_ENTRIES);
         let events = format!(
             "SELECT event FROM {{}}.orders WHERE order_id = ? AND entry >= ? LIMIT {MAX_ENTRIES}"
         );
@@ -73,14 +69,12 @@ impl Tables {
             find_claim: prepare(SettledRead, FIND_CLAIM).await?,
             put_input: prepare(Write, PUT_INPUT).await?,
             forget_order: prepare(Write, FORGET_ORDER).await?,
-            put_head: prepare(Write, PUT_HEAD).await?,
-            put_entry: prepare(Write, PUT_ENTRY).await?,
+            put_order: prepare(Write, PUT_ORDER).await?,
             change: prepare(Conditional, CHANGE).await?,
             add_entry: prepare(Conditional, ADD_ENTRY).await?,
-            head: prepare(Read, &head).await?,
-            heads: prepare(Read, &heads).await?,
-            whole: prepare(Read, &whole).await?,
-            whole_settled: prepare(SettledRead, &whole).await?,
+            head: Lookup::prepare(&session, &orders(1)).await?,
+            whole: Lookup::prepare(&session, &whole).await?,
+            whole_settled: prepare(SettledRead, &whole.replace("{key}", "= ?")).await?,
             events: prepare(SettledRead, &events).await?,
             answer: prepare(Write, ANSWER).await?,
             put_unstarted: prepare(Write, PUT_UNSTARTED).await?,
@@ -101,33 +95,22 @@ impl Tables {
 
     /// The order without its timeline, if it is there.
     pub async fn head(&self, order_id: Uuid) -> Result<Option<Found>, OrderError> {
-        self.found(&self.head, order_id).await
+        Found::of(self.head.rows(order_id).await?)
     }
 
     /// The order with its timeline, if it is there. `settled`: with every change that is under way finished or void.
     pub async fn whole(&self, order_id: Uuid, settled: bool) -> Result<Option<Found>, OrderError> {
-        let statement = if settled { &self.whole_settled } else { &self.whole };
-        self.found(statement, order_id).await
-    }
-
-    async fn found(
-        &self,
-        statement: &Prepared,
-        order_id: Uuid,
-    ) -> Result<Option<Found>, OrderError> {
-        let rows: Vec<OrderRow> = self.session.rows(statement, (order_id,)).await?;
+        let rows = match settled {
+            true => self.session.rows(&self.whole_settled, (order_id,)).await?,
+            false => self.whole.rows(order_id).await?,
+        };
         Found::of(rows)
     }
 
     /// Those of the orders that are there, each without its timeline, in the same order.
     pub async fn heads(&self, order_ids: &[Uuid]) -> Result<Vec<Found>, OrderError> {
-        let parts = order_ids.chunks(HEADS_AT_ONCE).map(async |ids| {
-            let rows: Vec<OrderRow> = self.session.rows(&self.heads, (ids,)).await?;
-            rows.into_iter().map(|row| Found::of(vec![row])).collect::<Result<Vec<_>, _>>()
-        });
-        let found = try_join_all(parts).await?.into_iter().flatten().flatten();
-        let mut found: HashMap<Uuid, Found> = found.map(|it| (it.order.id, it)).collect();
-        Ok(order_ids.iter().filter_map(|id| found.remove(id)).collect())
+        let found = try_join_all(order_ids.iter().map(|id| self.head(*id))).await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// The events of the changes from `version` on; that of the placing is with its claim.
@@ -147,17 +130,26 @@ impl Tables {
     pub async fn derive(&self, claim: &Claim) -> Result<(), OrderError> {
         let order = claim.order()?;
         let entry = order.first_entry();
-        let order_id = order.id;
-        let mut batch = Batch::plain();
-        let (state, created_at_ms) = (order.state.number(), order.created_at_ms);
-        let head = (order.user_id, state, created_at_ms, created_at_ms, claim.fixed.clone());
-        let (user_id, state, created_at_ms, updated_at_ms, fixed) = head;
-        batch.add(&self.put_head, (user_id, state, created_at_ms, updated_at_ms, fixed, order_id));
+        let (order_id, state, created_at_ms) =
+            (order.id, order.state.number(), order.created_at_ms);
         let Entry { at_ms, reason, note, actor, .. } = entry;
-        batch.add(&self.put_entry, (order_id, state, at_ms, reason, note, actor));
+        // One statement, so that no order is seen without its first entry.
+        let values = (
+            order_id,
+            order.user_id,
+            state,
+            created_at_ms,
+            created_at_ms,
+            &claim.fixed,
+            state,
+            at_ms,
+            reason,
+            note,
+            actor,
+        );
         let day = day_of(order_id);
         tokio::try_join!(
-            Box::pin(self.session.write_batch(batch)),
+            Box::pin(self.session.write(&self.put_order, values)),
             Box::pin(self.list(&order)),
             Box::pin(self.list_day(day)),
         )?;
@@ -202,11 +194,9 @@ const FIND_CLAIM: &str = "SELECT fingerprint, order_id, user_id, created_at_ms, 
     FROM {}.placing WHERE request = ?";
 const PUT_INPUT: &str = "UPDATE {}.orders USING TIMESTAMP 1 SET input = ? WHERE order_id = ?";
 const FORGET_ORDER: &str = "DELETE FROM {}.orders WHERE order_id = ?";
-const PUT_HEAD: &str = "UPDATE {}.orders USING TIMESTAMP 1 SET user_id = ?, state = ?,
-    version = 1, created_at_ms = ?, updated_at_ms = ?, fixed = ? WHERE order_id = ?";
-const PUT_ENTRY: &str = "INSERT INTO {}.orders
-    (order_id, entry, entry_state, at_ms, reason, note, actor)
-    VALUES (?, 1, ?, ?, ?, ?, ?) USING TIMESTAMP 1";
+const PUT_ORDER: &str = "INSERT INTO {}.orders (order_id, entry, version,
+    user_id, state, created_at_ms, updated_at_ms, fixed, entry_state, at_ms, reason, note, actor)
+    VALUES (?, 1, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP 1";
 const CHANGE: &str = "UPDATE {}.orders SET state = ?, version = ?, updated_at_ms = ?, changing = ?
     WHERE order_id = ? IF version = ?";
 const ADD_ENTRY: &str = "INSERT INTO {}.orders
