@@ -47,6 +47,10 @@ async fn round(shop: &mut Cluster, what: &str, disturb: impl AsyncFnOnce(&mut Cl
     disturb(shop).await;
     calm().await;
     let acknowledged = load.finish().await;
+    let fenced = shop.mesh.start_fenced_again().await.unwrap();
+    if fenced > 0 {
+        println!("{fenced} orchestrators were silent for so long that others did their work");
+    }
     shop.settle(&baseline, &acknowledged).await;
     assert!(acknowledged.len() >= LEAST_ORDERS, "{what}: only {} orders", acknowledged.len());
 }

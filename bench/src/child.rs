@@ -81,6 +81,14 @@ impl Child {
         Ok(ended.with_context(|| format!("it runs on for more than {limit:?}"))??)
     }
 
+    /// Whether it has ended.
+    ///
+    /// # Errors
+    /// When the system cannot tell.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.process.try_wait()?.is_some())
+    }
+
     /// The end of its log.
     pub fn tail(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();

@@ -19,6 +19,8 @@ const ROLES: [&str; 9] =
 /// Ports below those that systems give to whoever asks for any, and how many are tried.
 const STEADY_PORTS: std::ops::Range<u16> = 20_000..30_000;
 const STEADY_TRIES: u32 = 100;
+/// What an orchestrator says last that the others took for dead.
+const FENCED: &str = "this node was taken for dead";
 /// The file that all members read.
 const CONFIG_FILE: &str = "mesh.toml";
 
@@ -107,6 +109,26 @@ impl Mesh {
         member.start_again().await?;
         self.members.push(member);
         self.members.last_mut().context("it has just been added")
+    }
+
+    /// Starts those again that the others took for dead and that ended for it, as whoever runs a cluster does; how many.
+    /// On a machine with more to do than it can, a node may be silent for too long.
+    ///
+    /// # Errors
+    /// When one has ended for another reason, or does not start.
+    pub async fn start_fenced_again(&mut self) -> Result<usize> {
+        let mut started = 0;
+        for member in &mut self.members {
+            let Some(child) = &mut member.child else { continue };
+            if !child.has_ended()? {
+                continue;
+            }
+            let tail = child.tail();
+            ensure!(tail.contains(FENCED), "{} has ended:\n{tail}", member.role);
+            member.start_again().await?;
+            started += 1;
+        }
+        Ok(started)
     }
 
     /// Where each service is.
