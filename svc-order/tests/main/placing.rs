@@ -16,6 +16,9 @@ use uuid::Uuid;
 use crate::fakes::{PLACED, euro};
 use crate::shop::{Person, Shop, address, append, new_id, on_each_store, refused, wish};
 
+/// Of a request whose answer takes longer than a call waits for it.
+const MOST_REPEATS: usize = 100;
+
 on_each_store!(
     an_order_is_priced_recorded_and_carried_out,
     a_repeat_gets_the_first_answer_whatever_has_happened_since,
@@ -142,9 +145,16 @@ async fn an_order_that_is_not_settled_in_time_is_pending_until_it_is(config: Con
     assert_eq!(pending.placement(), Placement::Pending);
     let order_id = pending.order.unwrap().order_id;
     shop.neighbours.workflows.give_answer(&order_id, PLACED);
-    let placed = shop.place(&mara, request).await.unwrap();
-    assert_eq!(placed.placement(), Placement::Placed);
-    assert_eq!(placed.order.unwrap().order_id, order_id);
+    // On a busy machine the answer, too, may take longer than is waited for.
+    for _ in 0..MOST_REPEATS {
+        let repeated = shop.place(&mara, request.clone()).await.unwrap();
+        assert_eq!(repeated.order.as_ref().unwrap().order_id, order_id);
+        if repeated.placement() != Placement::Pending {
+            assert_eq!(repeated.placement(), Placement::Placed);
+            return;
+        }
+    }
+    panic!("it stays pending");
 }
 
 async fn a_request_id_is_its_callers_and_for_one_wish(shop: Shop) {
