@@ -29,8 +29,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use prost::Message;
-use souk_mesh::cql::{self, Session};
+use souk_mesh::cql::{self, Lookup, Session};
 
+use self::apply::Outline;
 use self::list::ListingPlace;
 use self::statements::Statements;
 use super::{signed, unsigned};
@@ -54,6 +55,7 @@ const RUNS_OF_AN_ID: i32 = 4;
 pub struct CqlTables {
     session: Session,
     statements: Statements,
+    outlines: Lookup<Bytes, Outline>,
     /// Where the lists are known to look. Bounded by [`list::MAX_KNOWN_PLACES`].
     known_places: Mutex<HashSet<ListingPlace>>,
 }
@@ -65,7 +67,9 @@ impl CqlTables {
     /// Those of [`Session::prepare`].
     pub async fn open(session: &Session) -> Result<CqlTables, cql::Error> {
         let statements = Statements::prepare(session).await?;
-        Ok(CqlTables { session: session.clone(), statements, known_places: Mutex::default() })
+        let outlines = apply::outlines(session).await?;
+        let known_places = Mutex::default();
+        Ok(CqlTables { session: session.clone(), statements, outlines, known_places })
     }
 
     /// The runs under a workflow id, newest first, a few at a time.

@@ -1,9 +1,11 @@
 //! Writes a drain step: all runs beside each other, the row of each behind everything else of it, and the cursor last.
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
 use prost::Message;
-use souk_mesh::cql;
+use scylla::DeserializeRow;
+use souk_mesh::cql::{self, Lookup, Session};
 
 use super::history::{self, INLINE_BYTES};
 use super::list::ListingPlace;
@@ -35,7 +37,7 @@ pub(super) async fn apply(tables: &CqlTables, step: DrainStep) -> Result<(), Err
 async fn apply_change(tables: &CqlTables, change: &RunChange) -> Result<(), Error> {
     let row = &*change.row;
     let before = if change.is_new { None } else { outline(tables, row).await? };
-    if before.as_ref().is_some_and(|before| before.next_sequence >= row.next_sequence) {
+    if before.as_ref().is_some_and(|before| unsigned(before.next_sequence) >= row.next_sequence) {
         // The row is written last: all of this change is there, or more.
         return Ok(());
     }
@@ -71,20 +73,30 @@ async fn apply_change(tables: &CqlTables, change: &RunChange) -> Result<(), Erro
 }
 
 /// What the tables know of a run by which it is indexed.
-struct Outline {
+#[derive(Clone, DeserializeRow)]
+pub(super) struct Outline {
+    run_id: Bytes,
     workflow_type: String,
     state: i8,
-    next_sequence: u64,
+    next_sequence: i64,
+}
+
+impl cql::Row<Bytes> for Outline {
+    fn key(&self) -> Bytes {
+        self.run_id.clone()
+    }
+}
+
+/// Finds outlines; those of the runs of a step by a few statements.
+pub(super) async fn outlines(session: &Session) -> Result<Lookup<Bytes, Outline>, cql::Error> {
+    let outline = "SELECT run_id, workflow_type, state, next_sequence FROM {}.run
+        WHERE run_id {key} PER PARTITION LIMIT 1";
+    Lookup::prepare(session, outline).await
 }
 
 async fn outline(tables: &CqlTables, row: &RunRow) -> Result<Option<Outline>, Error> {
-    let found: Option<(String, i8, i64)> =
-        tables.session.row(&tables.statements.outline, (key(row.id()),)).await.map_err(failed)?;
-    Ok(found.map(|(workflow_type, state, next)| Outline {
-        workflow_type,
-        state,
-        next_sequence: unsigned(next),
-    }))
+    let key = Bytes::copy_from_slice(&key(row.id()));
+    tables.outlines.row(key).await.map_err(failed)
 }
 
 fn timers<'a>(tables: &'a CqlTables, change: &'a RunChange, writes: &mut Writes<'a>) {

@@ -11,8 +11,6 @@ statements! {
             VALUES (?, ?, ?) USING TIMESTAMP ?";
 
         run: Read = "SELECT row FROM {}.run WHERE run_id = ?";
-        /// What indexes a run, and how many events it has.
-        outline: Read = "SELECT workflow_type, state, next_sequence FROM {}.run WHERE run_id = ?";
         set_run: Write = "INSERT INTO {}.run (run_id, workflow_type, state, next_sequence, row)
             VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?";
         set_run_with_history: Write = "INSERT INTO {}.run
