@@ -129,6 +129,31 @@ async fn a_history_ends_where_the_row_does() {
     assert_eq!(history(&*tables, 5).await, expected(5, 5));
 }
 
+/// What the runs of a step were listed as is looked up for many at once; each leaves the place that it was in.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_run_of_a_large_step_is_listed_where_it_is_and_nowhere_else() {
+    const RUNS: u128 = 100;
+    let Some(keyspace) = Keyspace::open().await else { return };
+    let tables = Clustered::new(&keyspace).open().await.tables;
+    let states = [RunState::Completed, RunState::Parked, RunState::Running];
+    let of_run = |run: u128, state, events| aged(row(run, "place_order", state), events);
+    let started = (0..RUNS).map(|run| change(of_run(run, RunState::Running, 3))).collect();
+    tables.apply(step(1, started)).await.unwrap();
+    let moved = (0..RUNS).map(|run| later(of_run(run, states[run as usize % 3], 6))).collect();
+    tables.apply(step(2, moved)).await.unwrap();
+    // Read at the server: the tables themselves pass over entries that the row of a run does not bear out.
+    let session = keyspace.session().await;
+    let listed = "SELECT run_id, state FROM {}.listing LIMIT 1000";
+    let listed = session.prepare(souk_mesh::cql::Kind::Read, listed).await.unwrap();
+    let mut listed: Vec<(Vec<u8>, i8)> = session.rows(&listed, ()).await.unwrap();
+    listed.sort();
+    let mut expected: Vec<_> = (0..RUNS)
+        .map(|run| (run_id(run).as_bytes().to_vec(), states[run as usize % 3] as i8))
+        .collect();
+    expected.sort();
+    assert_eq!(listed, expected);
+}
+
 /// Every step is cut off once, anywhere, and done again by the next process, if the cursor does not say that it is done.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_that_was_cut_off_is_done_again() {
