@@ -1,6 +1,7 @@
-//! Customers who order at a steady pace, whatever the shop does. Most ask again with the same request until they know.
+//! Customers who order at a steady pace, but for a shop that many wait for already. Most ask again with the same request
+//! until they know.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
@@ -15,6 +16,11 @@ use super::{Caller, Ledger, Way};
 
 /// Customers who take turns.
 const CUSTOMERS: usize = 4;
+/// Customers who wait at once. Who would be one more goes elsewhere: a shop that is overrun would tell nothing of the faults
+/// that it is to survive.
+const MAX_UNDER_WAY: usize = 24;
+/// How long a customer asks what became of an order that is not settled, before she leaves.
+const PENDING_PATIENCE: Duration = Duration::from_secs(10);
 /// An order is due every so often, answered or not.
 const DUE_EVERY: Duration = Duration::from_millis(40);
 /// How long a customer waits until she asks again.
@@ -80,17 +86,25 @@ impl Load {
         let mut chance = StdRng::seed_from_u64(seed);
         let orders = tokio::spawn(async move {
             let mut due = tokio::time::interval(due_every);
-            let mut under_way = JoinSet::new();
+            let mut under_way: JoinSet<Option<String>> = JoinSet::new();
+            let mut acknowledged = Vec::new();
             loop {
                 tokio::select! {
                     _ = &mut finished => break,
                     _ = due.tick() => {
+                        while let Some(done) = under_way.try_join_next() {
+                            acknowledged.extend(done.unwrap());
+                        }
+                        if under_way.len() >= MAX_UNDER_WAY {
+                            continue;
+                        }
                         let plan = Plan::make(&mut chance, &customers, &products, &ledger);
                         under_way.spawn(plan.carry_out());
                     }
                 }
             }
-            under_way.join_all().await.into_iter().flatten().collect()
+            acknowledged.extend(under_way.join_all().await.into_iter().flatten());
+            acknowledged
         });
         Self { finish, orders }
     }
@@ -135,8 +149,12 @@ impl Plan {
             return answer.ok().map(|answer| answer.order.unwrap().order_id);
         }
         let mut answer = self.place().await?;
-        // Whose bank will ask her waits until it does; others leave.
-        while self.request.payment_token == CHALLENGED && answer.placement() == Placement::Pending {
+        // Whose bank will ask her waits until it does; others leave at last.
+        let asked_since = Instant::now();
+        while answer.placement() == Placement::Pending
+            && (self.request.payment_token == CHALLENGED
+                || asked_since.elapsed() < PENDING_PATIENCE)
+        {
             answer = self.place().await.unwrap();
         }
         let order_id = answer.order.as_ref().unwrap().order_id.clone();
