@@ -236,15 +236,6 @@ impl Session {
         was_applied(self.run_batch(Kind::Conditional, batch).await?)
     }
 
-    /// Plain writes to one partition that happen together, in one message.
-    ///
-    /// # Errors
-    /// As [`Session::write`].
-    pub async fn write_batch(&self, batch: Batch) -> Result<(), Error> {
-        let _place = self.place()?;
-        self.run_batch(Kind::Write, batch).await.map(drop)
-    }
-
     /// Runs a statement that changes the schema, and waits until all nodes agree on it.
     pub(crate) async fn define(&self, text: &str) -> Result<(), Error> {
         let text = text.replace("{}", &self.shared.keyspace);

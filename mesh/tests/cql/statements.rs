@@ -62,12 +62,8 @@ async fn what_a_plain_write_answered_every_read_sees() {
     let enter = "INSERT INTO {}.counter (name, entry, by_whom) VALUES (?, ?, ?)";
     let enter = session.prepare(Kind::Write, enter).await.unwrap();
     session.write(&enter, ("plain", 1, "first")).await.unwrap();
-    let mut batch = Batch::plain();
-    assert!(batch.is_empty());
-    batch.add(&enter, ("plain", 2, "second"));
-    batch.add(&enter, ("plain", 3, "third"));
-    assert_eq!(batch.len(), 2);
-    session.write_batch(batch).await.unwrap();
+    let (second, third) = (("plain", 2, "second"), ("plain", 3, "third"));
+    tokio::try_join!(session.write(&enter, second), session.write(&enter, third)).unwrap();
     let look = "SELECT entry FROM {}.counter WHERE name = ?";
     let look = session.prepare(Kind::Read, look).await.unwrap();
     let rows: Vec<(i32,)> = session.rows(&look, ("plain",)).await.unwrap();

@@ -1,65 +1,56 @@
 //! What several processes do to one keyspace, and what is left by one that dies.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
 use souk_backends::cql_for_tests;
-use souk_mesh::bus::Outcome;
 use souk_mesh::clock::ManualClock;
 use souk_mesh::cql::Config;
 use souk_mesh::cql::outbox::SWEEP_AFTER_MS;
-use souk_mesh::platform::Platform;
+use souk_mesh::tasks::Tasks;
+use souk_mesh::testing::Told;
 use souk_payment::Error;
 use souk_payment::domain::Observed;
 use souk_payment::store::{CqlStore, Found, NewPayment, Opened, PaymentStore, Tombstone};
 use souk_proto::event::v1::Event;
-use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::contract::{NOW_MS, captured, found, new, opened, payment, seen};
 use crate::shop::NOON_MS;
 
-/// A keyspace of its own, and the time of its processes.
+/// A keyspace of its own, the time of its processes, and what they tell.
 pub(crate) struct Keyspace {
     config: Config,
     clock: ManualClock,
+    told: Arc<Told>,
 }
 
-/// A process on it, with a bus of its own.
+/// A process on it.
 pub(crate) struct Process {
     pub(crate) store: CqlStore,
-    platform: Platform,
-    _folder: TempDir,
+    tasks: Tasks,
 }
 
 impl Keyspace {
     /// Where there is a server for tests.
     pub(crate) fn new() -> Option<Keyspace> {
         let config = Config::for_tests(cql_for_tests()?);
-        Some(Keyspace { config, clock: ManualClock::new(NOON_MS) })
+        Some(Keyspace { config, clock: ManualClock::new(NOON_MS), told: Arc::default() })
     }
 
     pub(crate) async fn process(&self) -> Process {
-        let folder = TempDir::new().unwrap();
-        let platform = Platform::for_tests_at(folder.path(), Arc::new(self.clock.clone()));
-        let Platform { bus, tasks, clock, .. } = &platform;
-        let store = CqlStore::open(&self.config, bus.clone(), tasks, clock.clone());
-        Process { store: store.await.unwrap(), platform, _folder: folder }
+        let tasks = Tasks::new();
+        let clock = Arc::new(self.clock.clone());
+        let store = CqlStore::open(&self.config, self.told.clone(), &tasks, clock).await.unwrap();
+        Process { store, tasks }
     }
 }
 
-impl Process {
-    /// Notes the payments that are told of on this process's bus, for good.
-    async fn note_told(&self, told: &Mutex<BTreeSet<String>>) {
-        let queue = self.platform.bus.subscribe("test", &["payment.*"]).await.unwrap();
-        loop {
-            for delivery in queue.receive(64).await.unwrap() {
-                queue.settle(&[(delivery.tag, Outcome::Done)]).await.unwrap();
-                told.lock().unwrap().insert(delivery.event.aggregate_id);
-            }
-        }
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.tasks.token().cancel();
     }
 }
 
@@ -81,20 +72,14 @@ async fn processes_share_a_keyspace_and_what_one_leaves_half_done_is_done_by_a_r
 
     // What a caller left between the change and its event is swept by the other process.
     keyspace.clock.advance_ms(SWEEP_AFTER_MS + 1);
-    let told = Mutex::default();
     let all_told = async {
-        while *told.lock().unwrap() != changed {
+        while keyspace.told.aggregates() != changed {
             other.store.outbox().sweep().await.unwrap();
             tokio::task::yield_now().await;
         }
     };
-    tokio::select! {
-        () = one.note_told(&told) => {}
-        () = other.note_told(&told) => {}
-        all_told = tokio::time::timeout(Duration::from_secs(30), all_told) => {
-            all_told.expect("every change is told");
-        }
-    }
+    let all_told = tokio::time::timeout(Duration::from_secs(30), all_told).await;
+    all_told.expect("every change is told");
 }
 
 async fn versions_decide_between_processes([one, other]: [&CqlStore; 2]) {
