@@ -3,6 +3,7 @@
 pub mod cql;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use souk_catalog::domain::{Category, Hold, Inventory, Line, NewProduct, Release};
 use souk_catalog::store::sqlite::SqliteStore;
@@ -15,6 +16,8 @@ use uuid::Uuid;
 pub const NOW: i64 = 1_800_000_000_000;
 /// For how long tests hold.
 pub const HOLD_MS: i64 = 60_000;
+/// How long is waited for counts that lag: much longer than they do, as the machine may be busy.
+const COUNTS_LAG: Duration = Duration::from_secs(20);
 
 /// An empty store, and the folder that it lives in.
 pub fn sqlite() -> (TempDir, Arc<SqliteStore>) {
@@ -97,4 +100,19 @@ pub fn release(reservation_id: Uuid) -> Release {
 pub async fn counts(store: &dyn Store, product_id: Uuid) -> (i64, i64, i64) {
     let Inventory { stock, .. } = store.inventory(product_id).await.unwrap();
     (stock.on_hand(), stock.reserved(), stock.available())
+}
+
+/// Waits until on hand, reserved and available are so: the counts of a sale of several products may lag by a second on
+/// CQL. What is available may not.
+pub async fn counts_come_to(store: &dyn Store, product_id: Uuid, expected: (i64, i64, i64)) {
+    let begun = Instant::now();
+    loop {
+        let seen = counts(store, product_id).await;
+        assert_eq!(seen.2, expected.2, "available, of {seen:?}");
+        if seen == expected {
+            return;
+        }
+        assert!(begun.elapsed() < COUNTS_LAG, "{seen:?}, not {expected:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! All that must change together is one partition: a product with its stock, its reservations, the answers of its
 //! requests and its events ([`partition`]). Everything that waits on a product is decided together and written as one
-//! conditional write ([`group`]); what spans products is told in [`reservations`], and why in
+//! conditional write ([`group`], [`queue`]); what spans products is told in [`reservations`], and why in
 //! docs/adr ("Stock on CQL").
 
 mod categories;
@@ -15,6 +15,7 @@ mod listing;
 mod operation;
 mod partition;
 mod products;
+mod queue;
 mod reservations;
 mod schema;
 mod told;
@@ -78,7 +79,7 @@ impl CqlStore {
         let categories = Categories::prepare(session, Arc::clone(&claims), Arc::clone(&listing));
         let categories = Arc::new(categories.await?);
         let partitions = Arc::new(Partitions::prepare(session, outbox).await?);
-        let groups = Groups::new(Arc::clone(&partitions), Arc::clone(&categories));
+        let groups = Groups::start(Arc::clone(&partitions), Arc::clone(&categories), tasks);
         let reservations = Reservations {
             groups: groups.clone(),
             intents: Intents::prepare(session).await?,

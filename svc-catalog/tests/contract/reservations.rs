@@ -9,7 +9,7 @@ use souk_catalog::store::Store;
 use souk_catalog::sweeper::sweep;
 use uuid::Uuid;
 
-use crate::support::{HOLD_MS, NOW, counts, hold, key, line, release, stocked};
+use crate::support::{HOLD_MS, NOW, counts, counts_come_to, hold, key, line, release, stocked};
 
 /// When a hold made at [`NOW`] has run out.
 const LATER: i64 = NOW + HOLD_MS;
@@ -38,7 +38,7 @@ pub async fn lines_of_many_products_are_sold_and_come_back(store: Arc<dyn Store>
         let (store, products) = (Arc::clone(&store), products.clone());
         async move {
             for id in products {
-                assert_eq!(counts(store.as_ref(), id).await, expected);
+                counts_come_to(store.as_ref(), id, expected).await;
             }
         }
     };

@@ -1,6 +1,8 @@
 //! Stores on a CQL server. Keyspaces cost the server, so tests share a few.
 
+use std::future::Future;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use souk_backends::cql_for_tests;
 use souk_catalog::config::{Config, Store as Kind};
@@ -9,6 +11,7 @@ use souk_catalog::store::cql::CqlStore;
 use souk_mesh::clock::ManualClock;
 use souk_mesh::cql;
 use souk_mesh::platform::Platform;
+use souk_mesh::tasks::Tasks;
 use souk_mesh::testing::Told;
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
@@ -17,6 +20,9 @@ use super::NOW;
 
 /// Long after all holds and tombstones of tests that are ever looked at.
 const MUCH_LATER: i64 = NOW + 7 * 24 * 60 * 60 * 1000;
+
+/// For how long a process may drain.
+const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 
 /// A keyspace of this run.
 pub struct Keyspace {
@@ -62,6 +68,7 @@ fn server() -> Option<cql::Config> {
 pub struct Cql {
     store: Arc<CqlStore>,
     told: Arc<Told>,
+    tasks: Tasks,
     _folder: TempDir,
     _alone: Option<MutexGuard<'static, ()>>,
 }
@@ -81,7 +88,12 @@ impl Cql {
         let told = Arc::<Told>::default();
         platform.bus = told.clone();
         let store = Arc::new(keyspace.store(&platform).await);
-        Cql { store, told, _folder: folder, _alone: alone }
+        Cql { store, told, tasks: platform.tasks, _folder: folder, _alone: alone }
+    }
+
+    /// Ends the process as one that is told to.
+    pub async fn drain(&self) {
+        self.tasks.drain(DRAIN_LIMIT).await.unwrap();
     }
 }
 
@@ -108,4 +120,20 @@ pub async fn swept() -> Option<Cql> {
     while before.expire_holds(MUCH_LATER, 1_000).await.unwrap() > 0 {}
     while before.forget_tombstones(MUCH_LATER, 1_000).await.unwrap() > 0 {}
     Some(Cql::open(&SWEPT, Some(alone)).await)
+}
+
+/// Does something in a process beside that of [`swept`], which dies as soon as it is done: none of its tasks goes on.
+pub async fn before_dying<T, F>(work: impl FnOnce(Arc<CqlStore>) -> F + Send + 'static) -> T
+where
+    T: Send + 'static,
+    F: Future<Output = T>,
+{
+    let process = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let cql = Cql::open(&SWEPT, None).await;
+            work(cql.store()).await
+        })
+    };
+    tokio::task::spawn_blocking(process).await.unwrap()
 }

@@ -1,37 +1,34 @@
 //! Groups: all operations that wait on one product are decided together and written as one conditional write.
 //!
 //! While a group is under way the next one gathers, so a hot product costs one conditional write per round trip to the
-//! store, whatever the number of orders. A product is served while something waits for it, and takes no memory after.
+//! store, whatever the number of orders. A product is served while something waits for it ([`Queues`]).
 //! Other processes may serve the same product: whoever finds its write not applied reads again and decides again, so
 //! more processes cost retries, never pieces.
 
-use std::collections::hash_map::Entry as Slot;
-use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::stream::{self, StreamExt as _};
 use souk_mesh::context::CallContext;
 use souk_mesh::cql::Error as CqlError;
+use souk_mesh::tasks::Tasks;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::READ_AT_ONCE;
 use super::categories::Categories;
 use super::draft::{Asked, Draft};
 use super::operation::{Operation, Reply};
-use super::partition::{Facts, MAX_ROWS, Partitions};
+use super::partition::{Facts, Partitions};
+use super::queue::{LOOK_EVERY, Queues, Task};
 use crate::error::Error;
 
-/// Operations of one write. Each needs a row to be read, beside the head.
-const MAX_GROUP: usize = 96;
-/// Operations that may wait on one product; more are refused.
-const MAX_WAITING: usize = 8_192;
 /// How often a group is decided anew because another process changed the product.
 const MAX_TRIES: u32 = 16;
 /// Pause before the second try, doubled for each one after up to the longest; a random part of it is waited.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(64);
-
-const _: () = assert!(MAX_GROUP < MAX_ROWS);
 
 /// Serves products.
 #[derive(Clone)]
@@ -42,21 +39,31 @@ pub(super) struct Groups {
 struct Shared {
     partitions: Arc<Partitions>,
     categories: Arc<Categories>,
-    waiting: Mutex<HashMap<Uuid, VecDeque<Task>>>,
-}
-
-struct Task {
-    operation: Operation,
-    asked: Asked,
-    answer: oneshot::Sender<Result<Reply, Error>>,
+    queues: Queues,
 }
 
 type Replies = Vec<Result<Reply, Error>>;
 
 impl Groups {
-    pub(super) fn new(partitions: Arc<Partitions>, categories: Arc<Categories>) -> Groups {
-        let waiting = Mutex::default();
-        Groups { shared: Arc::new(Shared { partitions, categories, waiting }) }
+    /// Serves products until the drain, and what waits then.
+    pub(super) fn start(
+        partitions: Arc<Partitions>,
+        categories: Arc<Categories>,
+        tasks: &Tasks,
+    ) -> Groups {
+        let shared = Arc::new(Shared { partitions, categories, queues: Queues::default() });
+        let (following, token) = (Arc::clone(&shared), tasks.token());
+        tasks.spawn("catalog.parts", async move {
+            let mut looks = tokio::time::interval(LOOK_EVERY);
+            looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            while token.run_until_cancelled(looks.tick()).await.is_some() {
+                for product_id in following.queues.overdue() {
+                    tokio::spawn(Server::new(&following, product_id).run());
+                }
+            }
+            following.finish().await;
+        });
+        Groups { shared }
     }
 
     /// Has one operation done with the next group of its product. It may be done although this future is dropped.
@@ -67,26 +74,20 @@ impl Groups {
         now_ms: i64,
     ) -> Result<Reply, Error> {
         let (answer, answered) = oneshot::channel();
-        let task = Task { operation, asked: asked(now_ms), answer };
-        self.put(product_id, task)?;
+        let task = Task { operation, asked: asked(now_ms), answer: Some(answer), tries: 0 };
+        if self.shared.queues.put(product_id, task)? {
+            tokio::spawn(Server::new(&self.shared, product_id).run());
+        }
         // Only a process that ends drops what waits.
         let ended = |_| CqlError::Unknown("the process ends".to_owned());
         answered.await.map_err(ended)?
     }
 
-    fn put(&self, product_id: Uuid, task: Task) -> Result<(), Error> {
-        match self.shared.waiting().entry(product_id) {
-            Slot::Occupied(mut queue) if queue.get().len() < MAX_WAITING => {
-                queue.get_mut().push_back(task);
-            }
-            Slot::Occupied(_) => return Err(CqlError::Overloaded.into()),
-            Slot::Vacant(slot) => {
-                slot.insert(VecDeque::from([task]));
-                let shared = Arc::clone(&self.shared);
-                tokio::spawn(Server { shared, product_id, has_ended: false }.run());
-            }
-        }
-        Ok(())
+    /// Has one operation done within about a second, with a group of its product or by itself, if this process lives
+    /// on; `false` if too much waits, or the process ends: then nothing is done.
+    pub(super) fn leave(&self, product_id: Uuid, operation: Operation, now_ms: i64) -> bool {
+        let task = Task { operation, asked: asked(now_ms), answer: None, tries: 0 };
+        self.shared.queues.put_later(product_id, task)
     }
 }
 
@@ -97,27 +98,32 @@ pub(super) fn asked(now_ms: i64) -> Asked {
 }
 
 impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, HashMap<Uuid, VecDeque<Task>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Has done at once what waits without anybody who waits for it.
+    async fn finish(self: &Arc<Self>) {
+        self.queues.close();
+        loop {
+            let overdue = self.queues.overdue();
+            if overdue.is_empty() {
+                return;
+            }
+            let served = stream::iter(overdue).map(|id| Server::new(self, id).run());
+            served.buffer_unordered(READ_AT_ONCE).for_each(async |()| {}).await;
+        }
     }
 
-    /// What waits now, without those whose callers have gone. `None`, and the product is forgotten, when nothing does.
-    fn next_group(&self, product_id: Uuid) -> Option<Vec<Task>> {
-        let mut waiting = self.waiting();
-        let queue = waiting.get_mut(&product_id)?;
-        let mut group = Vec::new();
-        while group.len() < MAX_GROUP
-            && let Some(task) = queue.pop_front()
-        {
-            if !task.answer.is_closed() {
-                group.push(task);
-            }
+    /// Answers a task. Where nobody waits and it may not have been done, it is tried again later.
+    fn answer(&self, product_id: Uuid, task: Task, reply: Result<Reply, Error>) {
+        let Task { answer, operation, asked, tries } = task;
+        if let Some(answer) = answer {
+            // Its caller may have gone.
+            drop(answer.send(reply));
+            return;
         }
-        if group.is_empty() {
-            waiting.remove(&product_id);
-            return None;
+        let Err(error) = reply else { return };
+        let task = Task { operation, asked, answer: None, tries: tries + 1 };
+        if !self.queues.put_later(product_id, task) {
+            tracing::warn!(%product_id, %error, "a part of a sale is left to the sweeper");
         }
-        Some(group)
     }
 }
 
@@ -133,19 +139,22 @@ impl Drop for Server {
     /// If it is stopped midway, nobody else must wait behind it for ever.
     fn drop(&mut self) {
         if !self.has_ended {
-            self.shared.waiting().remove(&self.product_id);
+            self.shared.queues.forget(self.product_id);
         }
     }
 }
 
 impl Server {
+    fn new(shared: &Arc<Shared>, product_id: Uuid) -> Server {
+        Server { shared: Arc::clone(shared), product_id, has_ended: false }
+    }
+
     async fn run(mut self) {
-        while let Some(group) = self.shared.next_group(self.product_id) {
+        while let Some(group) = self.shared.queues.next_group(self.product_id) {
             metrics::histogram!("souk_catalog_stock_group_operations").record(group.len() as f64);
             let replies = self.settle(&group).await;
             for (task, reply) in group.into_iter().zip(replies) {
-                // Its caller may have gone.
-                drop(task.answer.send(reply));
+                self.shared.answer(self.product_id, task, reply);
             }
         }
         self.has_ended = true;

@@ -4,7 +4,8 @@
 //! The others hold **parts**. To hold, the parts are taken first, in order of the products, and the deciding one last;
 //! so the reservation is held exactly if its row there says so, and all its parts are. To give back or to sell, the
 //! deciding one goes first and the parts follow. Whoever finds a part behind (the next call, or the sweeper) has it
-//! follow, so a crash between two steps costs nothing but time.
+//! follow, so a crash between two steps costs nothing but time. The parts of a sale follow without anybody who waits for
+//! them: what is for sale does not change by them.
 //!
 //! An attempt to hold carries a **round**, counted by the deciding product. When a part is refused, the round is ended
 //! there first; then no other call can complete it, and what was held for it is given back. Parts of later rounds are
@@ -26,6 +27,9 @@ use crate::store::refusals;
 const MAX_ROUNDS: usize = 16;
 /// Reservations that the sweeper looks at at once.
 const SWEPT_AT_ONCE: usize = 32;
+/// A part of a sale is left to follow by itself only if the sweeper is to look at its reservation no sooner than this,
+/// so that it is certain to come by after a process has died: far more than what the clocks of processes differ by.
+const SWEPT_LATER_MS: i64 = 30_000;
 /// Entries of the sweeper's list that are read at once.
 const SWEEP_PAGE: usize = 64;
 /// Pages of one sweep, those that end nothing included; the rest waits for the next one.
@@ -223,7 +227,8 @@ impl Reservations {
             elsewhere = Elsewhere::default();
             match self.ask_step(intent, deciding, wish.clone(), asked, now_ms).await {
                 Ok(Reply::Stepped { reservation: Some(reservation), .. }) => {
-                    self.follow(intent, parts, reservation.state, now_ms).await?;
+                    let may_be_left = held.is_none() && is_swept_later(&reservation, now_ms);
+                    self.follow_on(intent, parts, reservation.state, may_be_left, now_ms).await?;
                     return Ok(reservation);
                 }
                 Ok(Reply::Needs { round }) => {
@@ -292,6 +297,25 @@ impl Reservations {
         self.all_parts(intent, parts, Part::GiveBack { round }, now_ms).await
     }
 
+    /// Has the parts follow what was decided; those of a sale in about a second, if they may be left.
+    async fn follow_on(
+        &self,
+        intent: &Intent,
+        parts: &[Line],
+        state: State,
+        may_be_left: bool,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        if state != State::Committed || !may_be_left {
+            return self.follow(intent, parts, state, now_ms).await;
+        }
+        let is_left = |line: &Line| {
+            self.groups.leave(line.product_id, part_of(intent, line, Part::Sell), now_ms)
+        };
+        let too_many: Vec<Line> = parts.iter().filter(|line| !is_left(line)).copied().collect();
+        self.follow(intent, &too_many, state, now_ms).await
+    }
+
     /// Has the parts follow what was decided.
     async fn follow(
         &self,
@@ -356,11 +380,22 @@ impl Reservations {
         part: Part,
         now_ms: i64,
     ) -> Result<Reply, Error> {
-        let Line { product_id, quantity } = *line;
-        let Intent { id, order_id, .. } = *intent;
-        let operation = Operation::Part { id, order_id, quantity, part };
-        self.groups.ask(product_id, operation, now_ms).await
+        self.groups.ask(line.product_id, part_of(intent, line, part), now_ms).await
     }
+}
+
+fn part_of(intent: &Intent, line: &Line, part: Part) -> Operation {
+    let Intent { id, order_id, .. } = *intent;
+    Operation::Part { id, order_id, quantity: line.quantity, part }
+}
+
+/// Whether the sweeper will come by, should this process die before the parts of a sale have followed.
+///
+/// An entry for `until_ms` was made before the reservation was held till then. Whoever looks at it does so when that time
+/// is over: a hold ends then, and of what is sold the parts follow before the entry is deleted. So it is there as long as
+/// what it stands for was never over; what was sold after its time, or just before its end, cannot rely on it.
+fn is_swept_later(reservation: &Reservation, now_ms: i64) -> bool {
+    reservation.until_ms.saturating_sub(now_ms) >= SWEPT_LATER_MS
 }
 
 /// Whether it is known that nothing was done, and why.
