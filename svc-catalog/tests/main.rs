@@ -8,6 +8,7 @@ mod cql;
 mod do_undo;
 mod events;
 mod grpc;
+mod memory;
 mod parts;
 mod seeding;
 mod sequences;

@@ -2,7 +2,8 @@
 //!
 //! All that must change together is one partition: a product with its stock, its reservations, the answers of its
 //! requests and its events ([`partition`]). Everything that waits on a product is decided together and written as one
-//! conditional write ([`group`], [`queue`]); what spans products is told in [`reservations`], and why in
+//! conditional write ([`group`], [`queue`]); what spans products is told in [`steps`], what need not be read
+//! in [`memory`], and why in
 //! docs/adr ("Stock on CQL").
 
 mod categories;
@@ -12,12 +13,14 @@ mod due;
 mod group;
 mod intents;
 mod listing;
+mod memory;
 mod operation;
 mod partition;
 mod products;
 mod queue;
 mod reservations;
 mod schema;
+mod steps;
 mod told;
 
 use std::sync::Arc;
@@ -39,9 +42,11 @@ use due::Due;
 use group::Groups;
 use intents::Intents;
 use listing::Listing;
+use memory::Memory;
 use partition::Partitions;
 use products::Products;
 use reservations::Reservations;
+use steps::Steps;
 use told::Told;
 
 /// The version of the tables that this build makes.
@@ -79,9 +84,12 @@ impl CqlStore {
         let categories = Categories::prepare(session, Arc::clone(&claims), Arc::clone(&listing));
         let categories = Arc::new(categories.await?);
         let partitions = Arc::new(Partitions::prepare(session, outbox).await?);
-        let groups = Groups::start(Arc::clone(&partitions), Arc::clone(&categories), tasks);
+        let memory = Arc::<Memory>::default();
+        let (kept, named) = (Arc::clone(&partitions), Arc::clone(&categories));
+        let groups = Groups::start(kept, named, Arc::clone(&memory), tasks);
         let reservations = Reservations {
-            groups: groups.clone(),
+            steps: Steps { groups: groups.clone() },
+            memory,
             intents: Intents::prepare(session).await?,
             due: Due::prepare(session).await?,
         };

@@ -55,10 +55,10 @@ impl Draft {
             Operation::Step { id, wish: Wish::GiveUp { round }, .. } => {
                 Ok(self.give_up(head, *id, *round))
             }
-            Operation::Step { id, wish, elsewhere } => {
+            Operation::Step { id, wish, elsewhere, .. } => {
                 self.step(head, *id, wish, elsewhere.as_ref(), asked)
             }
-            Operation::Part { id, order_id, quantity, part } => {
+            Operation::Part { id, order_id, quantity, part, .. } => {
                 self.part(head, *id, (*order_id, *quantity), *part, asked)
             }
             Operation::Adjust { delta, request } => self.adjust(head, *delta, request, asked),

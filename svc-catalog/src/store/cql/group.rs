@@ -14,13 +14,15 @@ use souk_mesh::context::CallContext;
 use souk_mesh::cql::Error as CqlError;
 use souk_mesh::tasks::Tasks;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::READ_AT_ONCE;
 use super::categories::Categories;
 use super::draft::{Asked, Draft};
+use super::memory::{Memory, Written};
 use super::operation::{Operation, Reply};
-use super::partition::{Facts, Partitions};
+use super::partition::{Facts, Loaded, Partitions};
 use super::queue::{LOOK_EVERY, Queues, Task};
 use crate::error::Error;
 
@@ -39,6 +41,7 @@ pub(super) struct Groups {
 struct Shared {
     partitions: Arc<Partitions>,
     categories: Arc<Categories>,
+    memory: Arc<Memory>,
     queues: Queues,
 }
 
@@ -49,9 +52,11 @@ impl Groups {
     pub(super) fn start(
         partitions: Arc<Partitions>,
         categories: Arc<Categories>,
+        memory: Arc<Memory>,
         tasks: &Tasks,
     ) -> Groups {
-        let shared = Arc::new(Shared { partitions, categories, queues: Queues::default() });
+        let queues = Queues::default();
+        let shared = Arc::new(Shared { partitions, categories, memory, queues });
         let (following, token) = (Arc::clone(&shared), tasks.token());
         tasks.spawn("catalog.parts", async move {
             let mut looks = tokio::time::interval(LOOK_EVERY);
@@ -127,6 +132,31 @@ impl Shared {
     }
 }
 
+/// What a group is decided on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Memory,
+    Read,
+    SettledRead,
+}
+
+impl Source {
+    fn is_settled(self) -> bool {
+        self == Source::SettledRead
+    }
+}
+
+/// What came of a group.
+enum Outcome {
+    /// It is done.
+    Done(Replies),
+    /// Nothing was written, and so memory not checked, or not enough is remembered: what is decided is to be read.
+    Unchecked,
+    /// The product was changed in between, or may have been: what is read then shows what was done, and deciding again
+    /// gives every operation that was done its answer.
+    Changed { by_others: bool },
+}
+
 /// Serves one product while something waits for it.
 struct Server {
     shared: Arc<Shared>,
@@ -140,6 +170,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         if !self.has_ended {
             self.shared.queues.forget(self.product_id);
+            self.shared.memory.forget(self.product_id, false);
         }
     }
 }
@@ -162,71 +193,104 @@ impl Server {
 
     async fn settle(&self, group: &[Task]) -> Replies {
         let mut pause = FIRST_PAUSE;
-        for attempt in 0..MAX_TRIES {
-            if attempt > 0 {
-                tokio::time::sleep(pause.mul_f64(rand::random::<f64>())).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
-            match self.attempt(group, attempt > 0).await {
-                Ok(Some(replies)) => return replies,
-                Ok(None) => {}
-                Err(error) => return group.iter().map(|_| Err(again(&error))).collect(),
+        let mut source = Source::Memory;
+        for _ in 0..MAX_TRIES {
+            match self.attempt(group, source).await {
+                Ok(Outcome::Done(replies)) => return replies,
+                Ok(Outcome::Unchecked) => source = Source::Read,
+                Ok(Outcome::Changed { by_others }) => {
+                    self.shared.memory.forget(self.product_id, by_others);
+                    source = Source::SettledRead;
+                    tokio::time::sleep(pause.mul_f64(rand::random::<f64>())).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(error) => {
+                    self.shared.memory.forget(self.product_id, false);
+                    return group.iter().map(|_| Err(again(&error))).collect();
+                }
             }
         }
         group.iter().map(|_| Err(Error::Contended(self.product_id))).collect()
     }
 
-    /// Reads, decides and writes. `None` if the product was changed in between, or may have been: what is read then
-    /// shows what was done, and deciding again gives every operation that was done its answer.
-    async fn attempt(&self, group: &[Task], settled: bool) -> Result<Option<Replies>, Error> {
-        let Shared { partitions, .. } = self.shared.as_ref();
-        let entries: BTreeSet<_> = group.iter().map(|task| task.operation.entry()).collect();
-        let loaded = partitions.load(self.product_id, &entries, settled).await?;
+    /// Has the product as it is or was, decides and writes.
+    async fn attempt(&self, group: &[Task], source: Source) -> Result<Outcome, Error> {
+        let Some(loaded) = self.load(group, source).await? else { return Ok(Outcome::Unchecked) };
         let revision = loaded.head.map(|head| head.revision);
         let updates = group.iter().any(|task| matches!(task.operation, Operation::Update(_)));
         let mut facts = None;
         if updates && revision.is_some() {
-            facts = self.facts_at(revision, settled).await?;
+            facts = self.facts_at(revision, source).await?;
             if facts.is_none() {
-                return Ok(None);
+                return Ok(Outcome::Changed { by_others: true });
             }
         }
         let mut draft = Draft::new(self.product_id, loaded, facts);
         let decide = |task: &Task| draft.decide(&task.operation, &task.asked);
         let replies: Replies = group.iter().map(decide).collect();
-        if !draft.is_changed() {
-            return Ok(Some(replies));
+        if draft.is_changed() {
+            return self.write(draft, replies, source).await;
         }
-        let written = self.write(draft, settled).await?;
-        Ok(written.then_some(replies))
+        Ok(match source {
+            Source::Memory => Outcome::Unchecked,
+            Source::Read | Source::SettledRead => Outcome::Done(replies),
+        })
     }
 
-    async fn write(&self, draft: Draft, settled: bool) -> Result<bool, Error> {
-        let Shared { partitions, categories, .. } = self.shared.as_ref();
+    /// The product with the rows of a group; `None` if not all of them are remembered.
+    async fn load(&self, group: &[Task], source: Source) -> Result<Option<Loaded>, Error> {
+        let Shared { partitions, memory, .. } = self.shared.as_ref();
+        let operations = group.iter().map(|task| &task.operation);
+        if source == Source::Memory {
+            return Ok(memory.recall(self.product_id, operations, Instant::now()));
+        }
+        let entries: BTreeSet<_> = operations.map(Operation::entry).collect();
+        let loaded = partitions.load(self.product_id, &entries, source.is_settled()).await?;
+        memory.read(self.product_id, &loaded);
+        Ok(Some(loaded))
+    }
+
+    async fn write(
+        &self,
+        draft: Draft,
+        replies: Replies,
+        source: Source,
+    ) -> Result<Outcome, Error> {
+        let Shared { partitions, categories, memory, .. } = self.shared.as_ref();
         let mut facts = None;
         if draft.needs_facts() {
-            facts = self.facts_at(draft.based_on(), settled).await?;
+            facts = self.facts_at(draft.based_on(), source).await?;
             if facts.is_none() {
-                return Ok(false);
+                return Ok(Outcome::Changed { by_others: true });
             }
         }
         let mut names = HashMap::new();
         for id in draft.categories_told(facts.as_ref()) {
             names.insert(id, categories.name(id).await?);
         }
-        match partitions.write(self.product_id, draft.into_changes(facts.as_ref(), &names)).await {
-            Ok(is_applied) => Ok(is_applied),
+        let changes = draft.into_changes(facts.as_ref(), &names);
+        let written = Written::of(&changes);
+        match partitions.write(self.product_id, changes).await {
+            Ok(true) => {
+                memory.wrote(self.product_id, written);
+                Ok(Outcome::Done(replies))
+            }
+            Ok(false) => Ok(Outcome::Changed { by_others: true }),
             Err(CqlError::Unknown(why)) => {
                 tracing::debug!(product_id = %self.product_id, why, "a stock write is looked for");
-                Ok(false)
+                Ok(Outcome::Changed { by_others: false })
             }
             Err(error) => Err(error.into()),
         }
     }
 
     /// The product as it was at this revision; `None` if it has changed since.
-    async fn facts_at(&self, revision: Option<i64>, settled: bool) -> Result<Option<Facts>, Error> {
-        let facts = self.shared.partitions.facts(self.product_id, settled).await?;
+    async fn facts_at(
+        &self,
+        revision: Option<i64>,
+        source: Source,
+    ) -> Result<Option<Facts>, Error> {
+        let facts = self.shared.partitions.facts(self.product_id, source.is_settled()).await?;
         Ok(facts.filter(|facts| Some(facts.revision) == revision))
     }
 }

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::memory::Moment;
 use super::partition::Entry;
 use crate::domain::{Change, Hold, Inventory, Listed, ProductPatch, Release, Reservation, State};
 use crate::error::Error;
@@ -18,6 +19,8 @@ pub(super) enum Operation {
         wish: Wish,
         /// `None` where this is the only product.
         elsewhere: Option<Elsewhere>,
+        /// Nobody had heard of the reservation after this moment.
+        unheard: Option<Moment>,
     },
     /// What another product of a reservation has to do; the deciding one is asked before or after.
     Part {
@@ -29,6 +32,8 @@ pub(super) enum Operation {
         quantity: u32,
         /// What to do.
         part: Part,
+        /// As of a step.
+        unheard: Option<Moment>,
     },
     /// A correction of the stock.
     Adjust {
@@ -155,6 +160,14 @@ impl Operation {
             Operation::Step { id, .. } | Operation::Part { id, .. } => Entry::Reservation(*id),
             Operation::Adjust { request, .. } => Entry::Answer(request.digest()),
             Operation::Update(update) => Entry::Answer(update.digest),
+        }
+    }
+
+    /// The moment after which nobody had heard of the row that it is about, if that is known.
+    pub(super) fn unheard(&self) -> Option<Moment> {
+        match self {
+            Operation::Step { unheard, .. } | Operation::Part { unheard, .. } => *unheard,
+            Operation::Adjust { .. } | Operation::Update(_) => None,
         }
     }
 }
