@@ -101,11 +101,14 @@ impl Products {
     }
 
     /// Makes the article number this product's; takes it over from one that never came about.
+    ///
+    /// Of many who take it from each other at once one keeps it: whoever took it over last, as nobody gives up after he
+    /// has made another one impossible without looking whether it is his now.
     async fn claim_sku(&self, new: &NewProduct) -> Result<(), Error> {
+        let mut owner = self.claims.take(Claimed::Sku, &new.sku, new.id).await?;
         for _ in 0..MAX_TRIES {
-            let owner = self.claims.take(Claimed::Sku, &new.sku, new.id).await?;
             if owner == new.id {
-                return Ok(());
+                break;
             }
             if !self.partitions.void(owner).await? {
                 let there = self.partitions.facts(owner, true).await?;
@@ -114,8 +117,9 @@ impl Products {
                 }
             }
             self.claims.pass(Claimed::Sku, &new.sku, owner, new.id).await?;
+            owner = self.claims.take(Claimed::Sku, &new.sku, new.id).await?;
         }
-        Err(Error::SkuTaken(new.sku.clone()))
+        if owner == new.id { Ok(()) } else { Err(Error::SkuTaken(new.sku.clone())) }
     }
 
     async fn load(&self, id: Uuid, request: &RequestKey, settled: bool) -> Result<Loaded, Error> {
