@@ -112,3 +112,26 @@ async fn what_a_broken_off_reserve_holds_is_freed_by_the_sweeper_or_by_its_undo(
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sale_beside_an_undo_that_was_broken_off_is_undone_by_its_repeat() {
+    let (Some(one), Some(two)) = (apart().await, apart().await) else { return };
+    let (sells, dies) = (one.store(), two.store());
+    let products =
+        [stocked(sells.as_ref(), 5).await, stocked(sells.as_ref(), 5).await].map(|id| line(id, 2));
+    for steps in 0..LAST_STEP {
+        let held = sells.reserve(hold(products.to_vec()), NOW).await.unwrap();
+        let undone = broken_off(dies.release(release(held.id), NOW), steps).await;
+        let sold = sells.commit(held.id, None, NOW).await;
+        let is_refused = matches!(sold, Err(Error::Undone(_)));
+        assert!(is_refused || (undone.is_none() && sold.is_ok()), "{sold:?}");
+        assert_eq!(dies.release(release(held.id), NOW).await.unwrap().state, State::Released);
+        assert!(matches!(sells.commit(held.id, None, NOW).await, Err(Error::Undone(_))));
+        for line in products {
+            assert_eq!(counts(sells.as_ref(), line.product_id).await, (5, 0, 5));
+        }
+        if undone.is_some() {
+            break;
+        }
+    }
+}

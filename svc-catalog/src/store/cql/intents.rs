@@ -4,7 +4,8 @@
 //! a quorum and read one, so at least one of them sees the other. A do that sees an undo is refused; an undo that sees
 //! a wish goes to its products, where conditional writes decide who was first. None is needed here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use scylla::DeserializeRow;
 use sha2::{Digest as _, Sha256};
@@ -17,6 +18,8 @@ use crate::error::Error;
 
 /// Wishes and undos of one id that are read; more of them are the same client's mistakes.
 const MAX_MARKS: i32 = 64;
+/// Reservations whose wishes a process remembers; it reads them again otherwise.
+const MAX_HELD: usize = 16_384;
 
 const WISH: u8 = 1;
 const UNDO: u8 = 2;
@@ -82,6 +85,7 @@ pub(super) struct Intents {
     read: Prepared,
     put: Prepared,
     forget: Prepared,
+    held: Mutex<HashMap<Uuid, Intent>>,
 }
 
 impl Intents {
@@ -98,6 +102,7 @@ impl Intents {
             put: session.prepare(Kind::Write, put).await?,
             forget: session.prepare(Kind::Write, forget).await?,
             session: session.clone(),
+            held: Mutex::default(),
         })
     }
 
@@ -139,6 +144,29 @@ impl Intents {
     /// Forgets the undo that was kept until then; others of the same id stay.
     pub(super) async fn forget(&self, id: Uuid, until_ms: i64) -> Result<(), CqlError> {
         self.session.write(&self.forget, (id, undo_mark(until_ms))).await
+    }
+
+    /// Remembers a wish that was fulfilled.
+    pub(super) fn remember_held(&self, intent: Intent) {
+        let mut held = self.lock_held();
+        if held.len() >= MAX_HELD {
+            held.clear();
+        }
+        held.insert(intent.id, intent);
+    }
+
+    /// The wish that this process fulfilled under this id, unless it has forgotten.
+    pub(super) fn held(&self, id: Uuid) -> Option<Intent> {
+        self.lock_held().get(&id).cloned()
+    }
+
+    /// What is sold or given back is not asked for any more.
+    pub(super) fn forget_held(&self, id: Uuid) {
+        self.lock_held().remove(&id);
+    }
+
+    fn lock_held(&self) -> MutexGuard<'_, HashMap<Uuid, Intent>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -59,7 +59,10 @@ impl Reservations {
         } else {
             return Err(Error::ReservationReused(id));
         }
-        self.steps.take(Call { intent: &intent, unheard, now_ms }, Wish::Reserve(hold)).await
+        let call = Call { intent: &intent, unheard, now_ms };
+        let reservation = self.steps.take(call, Wish::Reserve(hold)).await?;
+        self.intents.remember_held(intent);
+        Ok(reservation)
     }
 
     pub(super) async fn extend(
@@ -68,16 +71,7 @@ impl Reservations {
         hold_ms: i64,
         now_ms: i64,
     ) -> Result<Reservation, Error> {
-        for intent in self.known(id).await? {
-            let at_ms = now_ms.saturating_add(hold_ms);
-            let entry = Entry { at_ms, id, lines: intent.lines.clone() };
-            self.due.put(Matter::Hold, &entry).await?;
-            match self.step(&intent, Wish::Extend { hold_ms }, now_ms).await {
-                Err(Error::ReservationNotFound(_)) => {}
-                other => return other,
-            }
-        }
-        Err(Error::ReservationNotFound(id))
+        self.step_wished(id, Wish::Extend { hold_ms }, now_ms).await
     }
 
     pub(super) async fn commit(
@@ -86,13 +80,9 @@ impl Reservations {
         not_after_ms: Option<i64>,
         now_ms: i64,
     ) -> Result<Reservation, Error> {
-        for intent in self.known(id).await? {
-            match self.step(&intent, Wish::Commit { not_after_ms }, now_ms).await {
-                Err(Error::ReservationNotFound(_)) => {}
-                other => return other,
-            }
-        }
-        Err(Error::ReservationNotFound(id))
+        let sold = self.step_wished(id, Wish::Commit { not_after_ms }, now_ms).await?;
+        self.intents.forget_held(id);
+        Ok(sold)
     }
 
     pub(super) async fn release(
@@ -108,6 +98,7 @@ impl Reservations {
             let entry = Entry { at_ms: stone.until_ms, id, lines: Vec::new() };
             self.due.put(Matter::Tombstone, &entry).await?;
         }
+        self.intents.forget_held(id);
         self.intents.undo(&release, stone.until_ms).await?;
         let known = self.intents.of(id).await?;
         let mut released = None;
@@ -181,7 +172,33 @@ impl Reservations {
         Ok(ended)
     }
 
+    /// Takes a step of a reservation that somebody wished for.
+    ///
+    /// What was wished for is not read again where this process holds it. An undo that was answered meanwhile has reached
+    /// its products, as it found the wish, and they refuse; one that was not answered yet finds what was done here, or is
+    /// found there, whichever comes first.
+    async fn step_wished(&self, id: Uuid, wish: Wish, now_ms: i64) -> Result<Reservation, Error> {
+        if let Some(intent) = self.intents.held(id) {
+            match self.step(&intent, wish.clone(), now_ms).await {
+                Err(Error::ReservationNotFound(_)) => {}
+                other => return other,
+            }
+        }
+        for intent in self.known(id).await? {
+            match self.step(&intent, wish.clone(), now_ms).await {
+                Err(Error::ReservationNotFound(_)) => {}
+                other => return other,
+            }
+        }
+        Err(Error::ReservationNotFound(id))
+    }
+
     async fn step(&self, intent: &Intent, wish: Wish, now_ms: i64) -> Result<Reservation, Error> {
+        if let Wish::Extend { hold_ms } = wish {
+            let at_ms = now_ms.saturating_add(hold_ms);
+            let entry = Entry { at_ms, id: intent.id, lines: intent.lines.clone() };
+            self.due.put(Matter::Hold, &entry).await?;
+        }
         self.steps.take(Call { intent, unheard: None, now_ms }, wish).await
     }
 }
