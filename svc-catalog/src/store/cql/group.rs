@@ -9,7 +9,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::stream::{self, StreamExt as _};
 use souk_mesh::context::CallContext;
 use souk_mesh::cql::Error as CqlError;
 use souk_mesh::tasks::Tasks;
@@ -17,15 +16,17 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::READ_AT_ONCE;
 use super::categories::Categories;
 use super::draft::{Asked, Draft};
 use super::memory::{Memory, Written};
 use super::operation::{Operation, Reply};
 use super::partition::{Facts, Loaded, Partitions};
-use super::queue::{LOOK_EVERY, Queues, Task};
+use super::queue::{LOOK_EVERY, Queues, Task, Waiter};
 use crate::error::Error;
 
+/// How often a process that ends looks whether something still waits, and for how long it does.
+const LAST_LOOK_EVERY: Duration = Duration::from_millis(25);
+const MAX_FINISH: Duration = Duration::from_secs(5);
 /// How often a group is decided anew because another process changed the product.
 const MAX_TRIES: u32 = 16;
 /// Pause before the second try, doubled for each one after up to the longest; a random part of it is waited.
@@ -55,18 +56,18 @@ impl Groups {
         memory: Arc<Memory>,
         tasks: &Tasks,
     ) -> Groups {
-        let queues = Queues::default();
+        let queues = Queues::new();
         let shared = Arc::new(Shared { partitions, categories, memory, queues });
         let (following, token) = (Arc::clone(&shared), tasks.token());
         tasks.spawn("catalog.parts", async move {
             let mut looks = tokio::time::interval(LOOK_EVERY);
             looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             while token.run_until_cancelled(looks.tick()).await.is_some() {
-                for product_id in following.queues.overdue() {
-                    tokio::spawn(Server::new(&following, product_id).run());
-                }
+                following.begin_overdue();
             }
-            following.finish().await;
+            if tokio::time::timeout(MAX_FINISH, following.finish()).await.is_err() {
+                tracing::warn!("parts of sales are left to the sweeper");
+            }
         });
         Groups { shared }
     }
@@ -79,7 +80,7 @@ impl Groups {
         now_ms: i64,
     ) -> Result<Reply, Error> {
         let (answer, answered) = oneshot::channel();
-        let task = Task { operation, asked: asked(now_ms), answer: Some(answer), tries: 0 };
+        let task = Task { operation, asked: asked(now_ms), waiter: Waiter::Caller(answer) };
         if self.shared.queues.put(product_id, task)? {
             tokio::spawn(Server::new(&self.shared, product_id).run());
         }
@@ -91,8 +92,7 @@ impl Groups {
     /// Has one operation done within about a second, with a group of its product or by itself, if this process lives
     /// on; `false` if too much waits, or the process ends: then nothing is done.
     pub(super) fn leave(&self, product_id: Uuid, operation: Operation, now_ms: i64) -> bool {
-        let task = Task { operation, asked: asked(now_ms), answer: None, tries: 0 };
-        self.shared.queues.put_later(product_id, task)
+        self.shared.queues.put_later(product_id, operation, asked(now_ms))
     }
 }
 
@@ -103,31 +103,43 @@ pub(super) fn asked(now_ms: i64) -> Asked {
 }
 
 impl Shared {
-    /// Has done at once what waits without anybody who waits for it.
-    async fn finish(self: &Arc<Self>) {
-        self.queues.close();
-        loop {
-            let overdue = self.queues.overdue();
-            if overdue.is_empty() {
-                return;
-            }
-            let served = stream::iter(overdue).map(|id| Server::new(self, id).run());
-            served.buffer_unordered(READ_AT_ONCE).for_each(async |()| {}).await;
+    /// Serves products whose parts have waited for long enough.
+    fn begin_overdue(self: &Arc<Self>) {
+        for product_id in self.queues.overdue() {
+            tokio::spawn(Server::new(self, product_id).run());
         }
     }
 
-    /// Answers a task. Where nobody waits and it may not have been done, it is tried again later.
-    fn answer(&self, product_id: Uuid, task: Task, reply: Result<Reply, Error>) {
-        let Task { answer, operation, asked, tries } = task;
-        if let Some(answer) = answer {
-            // Its caller may have gone.
-            drop(answer.send(reply));
-            return;
+    /// Has done at once what waits without anybody who waits for it.
+    async fn finish(self: &Arc<Self>) {
+        self.queues.close();
+        let followed = self.queues.all_followed();
+        let begin = async {
+            loop {
+                self.begin_overdue();
+                tokio::time::sleep(LAST_LOOK_EVERY).await;
+            }
+        };
+        tokio::select! {
+            () = followed => {}
+            () = begin => {}
         }
-        let Err(error) = reply else { return };
-        let task = Task { operation, asked, answer: None, tries: tries + 1 };
-        if !self.queues.put_later(product_id, task) {
-            tracing::warn!(%product_id, %error, "a part of a sale is left to the sweeper");
+    }
+
+    /// Answers a task. Where nobody waits and it may not have been done, it waits once more.
+    fn answer(&self, product_id: Uuid, task: Task, reply: Result<Reply, Error>) {
+        match (task.waiter, reply) {
+            // Its caller may have gone.
+            (Waiter::Caller(answer), reply) => drop(answer.send(reply)),
+            (Waiter::Nobody(_), Ok(_)) => {}
+            (waiter, Err(error @ (Error::Cql(_) | Error::Contended(_)))) => {
+                tracing::debug!(%product_id, %error, "a part of a sale is tried again");
+                let Task { operation, asked, .. } = task;
+                self.queues.put_again(product_id, Task { operation, asked, waiter });
+            }
+            (Waiter::Nobody(_), Err(error)) => {
+                tracing::warn!(%product_id, %error, "a part of a sale does not follow");
+            }
         }
     }
 }

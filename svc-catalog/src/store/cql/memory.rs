@@ -35,7 +35,7 @@ const MAX_PRODUCTS: usize = 4_096;
 const MAX_ROWS: usize = 32_768;
 /// For how long a product is not decided from memory after another process was seen to change it: each such change may
 /// cost a write that is not applied.
-const SHARED_FOR: Duration = Duration::from_secs(2);
+const SHARED_FOR: Duration = Duration::from_secs(10);
 
 /// When something happened in this process, in order with all else that is told in moments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
