@@ -110,8 +110,9 @@ macro_rules! cql_statements {
             $seen async fn prepare(
                 session: &$crate::cql::Session,
             ) -> Result<Self, $crate::cql::Error> {
+                // Boxed: whoever waits for all of them need not have room for each.
                 Ok(Self {
-                    $($name: session.prepare($crate::cql::Kind::$kind, $text).await?,)*
+                    $($name: Box::pin(session.prepare($crate::cql::Kind::$kind, $text)).await?,)*
                 })
             }
         }

@@ -116,13 +116,13 @@ impl CqlStore {
         let mut batch = Batch::conditional();
         let changing = rows::changing_of(order)?;
         batch.add(
-            &self.tables.change,
+            &self.tables.statements.change,
             (state, version, order.updated_at_ms, changing, order.id, version - 1),
         );
         let Entry { at_ms, reason, note, actor, .. } = entry;
         let fingerprint = append.key.fingerprint.to_vec();
         batch.add(
-            &self.tables.add_entry,
+            &self.tables.statements.add_entry,
             (
                 order.id,
                 version,

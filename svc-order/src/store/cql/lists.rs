@@ -74,7 +74,7 @@ impl CqlStore {
     ) -> Result<Vec<Listed>, Error> {
         let tables = &self.tables;
         let Some(user_id) = user_id else { return self.newest_of_all(before, limit).await };
-        let rows = tables.session.rows(&tables.by_user, (user_id, before, limit as i32));
+        let rows = tables.session.rows(&tables.statements.by_user, (user_id, before, limit as i32));
         Ok(rows.await?)
     }
 
@@ -85,12 +85,12 @@ impl CqlStore {
         let mut last_day = day_of(before);
         loop {
             let days: Vec<(i64,)> =
-                tables.session.rows(&tables.days, (CALENDAR, last_day, DAYS)).await?;
+                tables.session.rows(&tables.statements.days, (CALENDAR, last_day, DAYS)).await?;
             for (day,) in &days {
                 let wanted = limit - found.len();
                 let shards = (0..DAY_SHARDS).map(|shard| {
                     let values = (*day, shard, before, wanted as i32);
-                    tables.session.rows::<Listed>(&tables.by_day, values)
+                    tables.session.rows::<Listed>(&tables.statements.by_day, values)
                 });
                 let mut of_day: Vec<_> =
                     try_join_all(shards).await?.into_iter().flatten().collect();

@@ -59,7 +59,7 @@ impl CqlStore {
         );
         let mut last = StoreError::Overloaded;
         for _ in 0..CLAIM_TRIES {
-            match self.tables.session.conditional(&self.tables.claim, &values).await {
+            match self.tables.session.conditional(&self.tables.statements.claim, &values).await {
                 Ok(true) => return Ok(None),
                 Ok(false) => last = StoreError::form("a claim is neither there nor free"),
                 Err(unknown @ StoreError::Unknown(_)) => last = unknown,

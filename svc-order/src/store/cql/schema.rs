@@ -1,6 +1,11 @@
-//! The tables of svc-order in a keyspace.
+//! The tables of svc-order in a keyspace, and the statements on them.
 
-use souk_mesh::cql::{Migration, outbox};
+use souk_mesh::cql::{Migration, outbox, statements};
+
+use super::rows::ORDER_COLUMNS;
+
+/// Most timeline entries of one order; its states are five, each of which it enters once.
+pub(super) const MAX_ENTRIES: i32 = 100;
 
 /// Every step of the schema, oldest first; a step that has landed is never edited.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -47,3 +52,54 @@ const BY_DAY: &str = "CREATE TABLE IF NOT EXISTS {}.orders_by_day (
 /// The days that have orders.
 const DAY: &str = "CREATE TABLE IF NOT EXISTS {}.order_day (
     calendar int, day bigint, PRIMARY KEY (calendar, day)) WITH CLUSTERING ORDER BY (day DESC)";
+
+statements! {
+    /// All that is ever said to the store, but for what is looked up with what others look up: see `tables.rs`.
+    pub(super) struct Statements {
+        claim: Conditional = "INSERT INTO {}.placing
+            (request, fingerprint, order_id, user_id, created_at_ms, fixed, event)
+            VALUES (?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS";
+        find_claim: SettledRead = "SELECT fingerprint, order_id, user_id, created_at_ms, fixed, event
+            FROM {}.placing WHERE request = ?";
+        put_input: Write = "UPDATE {}.orders USING TIMESTAMP 1 SET input = ? WHERE order_id = ?";
+        forget_order: Write = "DELETE FROM {}.orders WHERE order_id = ?";
+        put_order: Write = "INSERT INTO {}.orders (order_id, entry, version,
+            user_id, state, created_at_ms, updated_at_ms, fixed, entry_state, at_ms, reason, note, actor)
+            VALUES (?, 1, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP 1";
+        change: Conditional = "UPDATE {}.orders SET state = ?, version = ?, updated_at_ms = ?, changing = ?
+            WHERE order_id = ? IF version = ?";
+        add_entry: Conditional = "INSERT INTO {}.orders
+            (order_id, entry, entry_state, at_ms, reason, note, actor, request, fingerprint, event)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        answer: Write = "UPDATE {}.orders USING TIMESTAMP ? SET answer = ?, input = null WHERE order_id = ?";
+        put_unstarted: Write = "INSERT INTO {}.unstarted
+            (shard, slot, order_id, created_at_ms, request) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP 1";
+        forget_unstarted: Write = "DELETE FROM {}.unstarted WHERE shard = ? AND slot = ? AND order_id = ?";
+        page_unstarted: Read = "SELECT order_id, created_at_ms, request FROM {}.unstarted
+            WHERE shard = ? AND slot = ? AND order_id > ? LIMIT ?";
+        save_swept: Write = "INSERT INTO {}.unstarted_swept (shard, slot) VALUES (?, ?)";
+        find_swept: Read = "SELECT slot FROM {}.unstarted_swept WHERE shard = ?";
+        list_for_user: Write = "INSERT INTO {}.orders_by_user (user_id, order_id, state)
+            VALUES (?, ?, ?) USING TIMESTAMP ?";
+        list_in_day: Write = "INSERT INTO {}.orders_by_day (day, shard, order_id, state)
+            VALUES (?, ?, ?, ?) USING TIMESTAMP ?";
+        list_day: Write = "INSERT INTO {}.order_day (calendar, day) VALUES (?, ?)";
+        by_user: Read = "SELECT order_id, state FROM {}.orders_by_user
+            WHERE user_id = ? AND order_id < ? LIMIT ?";
+        by_day: Read = "SELECT order_id, state FROM {}.orders_by_day
+            WHERE day = ? AND shard = ? AND order_id < ? LIMIT ?";
+        days: Read = "SELECT day FROM {}.order_day
+            WHERE calendar = ? AND day <= ? LIMIT ?";
+        whole_settled: SettledRead = &orders(MAX_ENTRIES).replace("{key}", "= ?");
+        events: SettledRead = &format!(
+            "SELECT event FROM {{}}.orders WHERE order_id = ? AND entry >= ? LIMIT {MAX_ENTRIES}"
+        );
+    }
+}
+
+/// Orders by their ids, each with so many of its entries.
+pub(super) fn orders(entries: i32) -> String {
+    format!(
+        "SELECT {ORDER_COLUMNS} FROM {{}}.orders WHERE order_id {{key}} PER PARTITION LIMIT {entries}"
+    )
+}

@@ -47,13 +47,14 @@ pub(super) struct Row {
 pub(super) async fn open_slots(tables: &Tables, now_ms: i64) -> Result<Vec<Slots>, StoreError> {
     let mut slots = Vec::new();
     for shard in 0..SHARDS {
-        let saved: Option<(i64,)> = tables.session.row(&tables.find_swept, (shard,)).await?;
+        let saved: Option<(i64,)> =
+            tables.session.row(&tables.statements.find_swept, (shard,)).await?;
         let low = match saved {
             Some((low,)) => low,
             None => {
                 let low = now_ms.div_euclid(SLOT_MS) - SAVED_BEHIND;
                 // Before anything is recorded: the next start must look from here on.
-                tables.session.write(&tables.save_swept, (shard, low)).await?;
+                tables.session.write(&tables.statements.save_swept, (shard, low)).await?;
                 low
             }
         };
@@ -79,10 +80,11 @@ impl CqlStore {
         let (shard, slot) = place_of(order_id, created_at_ms);
         let request = request.as_slice();
         tokio::try_join!(
-            tables.session.write(&tables.put_input, (input, order_id)),
-            tables
-                .session
-                .write(&tables.put_unstarted, (shard, slot, order_id, created_at_ms, request)),
+            tables.session.write(&tables.statements.put_input, (input, order_id)),
+            tables.session.write(
+                &tables.statements.put_unstarted,
+                (shard, slot, order_id, created_at_ms, request)
+            ),
         )?;
         Ok(())
     }
@@ -90,7 +92,7 @@ impl CqlStore {
     /// Forgets the start of an order that was certainly not recorded. What cannot be forgotten is met by a later look.
     pub(super) async fn forget_start(&self, order_id: Uuid, created_at_ms: i64) {
         let forgotten = tokio::try_join!(
-            self.tables.session.write(&self.tables.forget_order, (order_id,)),
+            self.tables.session.write(&self.tables.statements.forget_order, (order_id,)),
             self.forget_unstarted(order_id, created_at_ms),
         );
         if let Err(error) = forgotten {
@@ -100,14 +102,17 @@ impl CqlStore {
 
     async fn forget_unstarted(&self, order_id: Uuid, created_at_ms: i64) -> Result<(), StoreError> {
         let (shard, slot) = place_of(order_id, created_at_ms);
-        self.tables.session.write(&self.tables.forget_unstarted, (shard, slot, order_id)).await
+        self.tables
+            .session
+            .write(&self.tables.statements.forget_unstarted, (shard, slot, order_id))
+            .await
     }
 
     pub(super) async fn note(&self, order_id: Uuid, answer: Option<Vec<u8>>) -> Result<(), Error> {
         let Some(found) = self.tables.head(order_id).await? else { return Ok(()) };
         if let (Some(answer), false) = (answer, found.has_answer()) {
             let values = (first_wins(), answer, order_id);
-            self.tables.session.write(&self.tables.answer, values).await?;
+            self.tables.session.write(&self.tables.statements.answer, values).await?;
         }
         self.forget_unstarted(order_id, found.order.created_at_ms).await?;
         Ok(())
@@ -156,7 +161,7 @@ impl CqlStore {
             }
             if let Some(begin) = slots.to_save() {
                 let tables = &self.tables;
-                tables.session.write(&tables.save_swept, (shard, begin)).await?;
+                tables.session.write(&tables.statements.save_swept, (shard, begin)).await?;
             }
         }
         Ok(all)
@@ -169,7 +174,7 @@ impl CqlStore {
         while rows.len() < MAX_ROWS {
             let values = (shard, slot, last, PAGE);
             let page: Vec<(Uuid, i64, Vec<u8>)> =
-                tables.session.rows(&tables.page_unstarted, values).await?;
+                tables.session.rows(&tables.statements.page_unstarted, values).await?;
             let is_full = page.len() == PAGE as usize;
             rows.extend(page.into_iter().map(|(order_id, created_at_ms, request)| Row {
                 order_id,
