@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use souk_backends::rounds;
 
-use crate::support::{Cluster, Load, pause, seed};
+use crate::support::{Cluster, Load, Pace, pause, seed};
 
 /// CQL nodes; each row is on all of them.
 const CQL_NODES: u8 = 3;
 /// Orchestrators when all are there.
 const ORCHESTRATORS: usize = 3;
-/// An order is due every so often: a load that a machine with two cores bears, its servers beside it.
-const DUE_EVERY: Duration = Duration::from_millis(125);
+/// A load that a machine with two cores bears, its servers beside it.
+const PACE: Pace = Pace { due_every: Duration::from_millis(125), most_at_once: Some(24) };
 /// How long things go well before, between and after what is done to the shop, in milliseconds.
 const CALM_MS: u64 = 4_000;
 /// Longer than an orchestrator's lease, in milliseconds: the others have taken its work over when this is over.
@@ -42,7 +42,7 @@ async fn round(shop: &mut Cluster, what: &str, disturb: impl AsyncFnOnce(&mut Cl
     println!("\n{what}");
     let seed = seed();
     let baseline = shop.baseline().await;
-    let load = Load::every(DUE_EVERY, &shop.edge, &shop.ledger, seed).await;
+    let load = Load::at(PACE, &shop.edge, &shop.ledger, seed).await;
     calm().await;
     disturb(shop).await;
     calm().await;

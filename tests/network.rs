@@ -12,10 +12,10 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::support::{Caller, Load, Real, Shop, pause, seed};
+use crate::support::{Caller, Load, Pace, Real, Shop, pause, seed};
 
-/// An order is due every so often: the network is to be bad, not the load.
-const DUE_EVERY: Duration = Duration::from_millis(200);
+/// The network is to be bad, not the load.
+const PACE: Pace = Pace { due_every: Duration::from_millis(200), most_at_once: None };
 /// What is wrong, and for how long, in milliseconds. Half-open connections outlast the heartbeats.
 const FAULTS: [(Toxic, u64); 4] = [
     (Toxic::Latency { latency_ms: 100, jitter_ms: 80 }, 4_000),
@@ -132,7 +132,7 @@ async fn a_bad_network_before_all_backends_costs_no_order_and_no_piece() {
     let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
     let shop = Shop::with(&settings).await;
     let baseline = shop.baseline().await;
-    let load = Load::every(DUE_EVERY, &shop.edge, &shop.ledger, seed()).await;
+    let load = Load::at(PACE, &shop.edge, &shop.ledger, seed()).await;
     let filling = Filling::start(&shop).await;
 
     for _ in 0..rounds(ROUNDS, ROUNDS_OF_PROOF) {

@@ -1,5 +1,4 @@
-//! Customers who order at a steady pace, but for a shop that many wait for already. Most ask again with the same request
-//! until they know.
+//! Customers who order at a steady pace, whatever the shop does. Most ask again with the same request until they know.
 
 use std::time::{Duration, Instant};
 
@@ -16,12 +15,9 @@ use super::{Caller, Ledger, Way};
 
 /// Customers who take turns.
 const CUSTOMERS: usize = 4;
-/// Customers who wait at once. Who would be one more goes elsewhere: a shop that is overrun would tell nothing of the faults
-/// that it is to survive.
-const MAX_UNDER_WAY: usize = 24;
-/// How long a customer asks what became of an order that is not settled, before she leaves.
+/// How long a patient customer asks what became of an order that is not settled, before she leaves.
 const PENDING_PATIENCE: Duration = Duration::from_secs(10);
-/// An order is due every so often, answered or not.
+/// How often an order is due, unless somebody says otherwise.
 const DUE_EVERY: Duration = Duration::from_millis(40);
 /// How long a customer waits until she asks again.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -54,6 +50,16 @@ pub struct Load {
     orders: JoinHandle<Vec<String>>,
 }
 
+/// How customers come.
+#[derive(Clone, Copy)]
+pub struct Pace {
+    /// An order is due every so often.
+    pub due_every: Duration,
+    /// Customers who wait at once. Who would be one more goes elsewhere, and those who wait are patient. So the load is what
+    /// the shop bears: one that is overrun would tell nothing of the faults that it is to survive.
+    pub most_at_once: Option<usize>,
+}
+
 /// What one customer is going to do.
 struct Plan {
     customer: Caller,
@@ -63,16 +69,19 @@ struct Plan {
     cancels: bool,
     repeats: bool,
     approves: bool,
+    pending_patience: Duration,
 }
 
 impl Load {
     /// Lets customers order through `edge`, and pay by the provider of `ledger`; the same `seed` makes the same orders.
     pub async fn start(edge: &Way, ledger: &Ledger, seed: u64) -> Self {
-        Self::every(DUE_EVERY, edge, ledger, seed).await
+        let pace = Pace { due_every: DUE_EVERY, most_at_once: None };
+        Self::at(pace, edge, ledger, seed).await
     }
 
-    /// The same, with an order due every so often.
-    pub async fn every(due_every: Duration, edge: &Way, ledger: &Ledger, seed: u64) -> Self {
+    /// The same, at another pace.
+    pub async fn at(pace: Pace, edge: &Way, ledger: &Ledger, seed: u64) -> Self {
+        let Pace { due_every, most_at_once } = pace;
         let mut customers = Vec::new();
         for _ in 0..CUSTOMERS {
             customers.push(Caller::register(edge).await);
@@ -95,10 +104,13 @@ impl Load {
                         while let Some(done) = under_way.try_join_next() {
                             acknowledged.extend(done.unwrap());
                         }
-                        if under_way.len() >= MAX_UNDER_WAY {
+                        if most_at_once.is_some_and(|most| under_way.len() >= most) {
                             continue;
                         }
-                        let plan = Plan::make(&mut chance, &customers, &products, &ledger);
+                        let mut plan = Plan::make(&mut chance, &customers, &products, &ledger);
+                        if most_at_once.is_some() {
+                            plan.pending_patience = PENDING_PATIENCE;
+                        }
                         under_way.spawn(plan.carry_out());
                     }
                 }
@@ -138,6 +150,7 @@ impl Plan {
             cancels: chance.random_ratio(1, ONE_OF_CANCELLED),
             repeats: chance.random_ratio(1, ONE_OF_REPEATED),
             approves: chance.random(),
+            pending_patience: Duration::ZERO,
         }
     }
 
@@ -149,11 +162,11 @@ impl Plan {
             return answer.ok().map(|answer| answer.order.unwrap().order_id);
         }
         let mut answer = self.place().await?;
-        // Whose bank will ask her waits until it does; others leave at last.
+        // Whose bank will ask her waits until it does; others leave, at once or when they are tired of it.
         let asked_since = Instant::now();
         while answer.placement() == Placement::Pending
             && (self.request.payment_token == CHALLENGED
-                || asked_since.elapsed() < PENDING_PATIENCE)
+                || asked_since.elapsed() < self.pending_patience)
         {
             answer = self.place().await.unwrap();
         }

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub use caller::{Caller, Way, one};
 pub use cluster::Cluster;
 pub use ledger::Ledger;
-pub use load::{Load, until_known};
+pub use load::{Load, Pace, until_known};
 pub use program::Program;
 pub use real::Real;
 pub use shop::{Provider, Shop};

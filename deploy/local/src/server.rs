@@ -22,12 +22,17 @@ const LOG_TAIL: usize = 30;
 /// other end of it may be killed in any way. What the program prints goes where its errors go: standard output is for the
 /// process id alone, which a fast program would be ahead of.
 const KEEPER: &str = r#"trap '' INT TERM HUP
+if [ -n "$SOUK_TIMER_SLACK_NS" ]; then { echo "$SOUK_TIMER_SLACK_NS" >/proc/$$/timerslack_ns; } 2>/dev/null; fi
 setsid "$@" </dev/null >&2 & server=$!
 echo "$server"
 cat >/dev/null
 kill -s KILL -- "-$server" 2>/dev/null
 wait
 if [ -n "$SOUK_DISPOSABLE" ]; then rm -rf -- "$SOUK_DISPOSABLE"; fi"#;
+
+/// The variable with how late the system may wake a server's threads, in nanoseconds: they inherit it
+/// (<https://man7.org/linux/man-pages/man5/proc_pid_timerslack_ns.5.html>). Where it cannot be set they do with the system's own.
+pub(crate) const TIMER_SLACK: &str = "SOUK_TIMER_SLACK_NS";
 
 /// How a server is started, and how it is seen that it is there.
 pub(crate) struct Recipe {
